@@ -1,0 +1,408 @@
+"""The ``eegpipe`` command: every stage of the pipeline as a command of its own, without DVC.
+
+Commands import what they need when they run, so that ``eegpipe --help`` answers at once. Exit codes: 0 good, 1 a
+problem was found in data, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+
+import typer
+
+from eegpipe.errors import DataProblem, UsageProblem, did_you_mean
+
+if TYPE_CHECKING:
+    from eegpipe.parallel import Outcome
+    from eegpipe.params import Params
+
+app = typer.Typer(
+    name="eegpipe",
+    help="From vendor files of emotion-EEG data sets to BIDS, to clean labelled segments, to an honest comparison of "
+    "pre-training methods. Each command is one step; `dvc repro` runs them all.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+P = ParamSpec("P")
+
+DatasetName = Annotated[
+    str, typer.Argument(metavar="DATASET", help="Name of a data set; `eegpipe datasets` lists them.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1, envvar="EEGPIPE_WORKERS", help="Processes on this machine. Default: as cores and memory allow."
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", envvar="EEGPIPE_SCHEDULER", help="Use a running Dask cluster instead, e.g. tcp://node1:8786."
+    ),
+]
+Device = Annotated[str, typer.Option(envvar="EEGPIPE_DEVICE", help="Where to compute: cpu, cuda, cuda:1.")]
+AllowPartial = Annotated[
+    bool, typer.Option(help="Go on with the recordings that are there and right; say what is not.")
+]
+ParamsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--params", metavar="FILE", help="Take the settings from this params.yaml. Default: those of the package."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
+Out = Annotated[
+    Path, typer.Argument(metavar="OUT", help="What to write. An earlier result there is brought up to date.")
+]
+
+
+def reports_problems(command: Callable[P, int | None]) -> Callable[P, None]:
+    """Turn a command's return value and eegpipe's own exceptions into messages and exit codes."""
+
+    @functools.wraps(command)
+    def wrapped(*arguments: P.args, **options: P.kwargs) -> None:
+        try:
+            code = command(*arguments, **options)
+        except DataProblem as problem:
+            print(problem, file=sys.stderr)
+            code = 1
+        except UsageProblem as problem:
+            print(problem, file=sys.stderr)
+            code = 2
+        raise typer.Exit(code or 0)
+
+    return wrapped
+
+
+def _existing(path: Path, what: str) -> Path:
+    if not path.exists():
+        raise UsageProblem(f"{path}: does not exist, expected {what}.")
+    return path
+
+
+def _params(path: Path | None) -> Params | None:
+    """A whole params.yaml, checked; None if none was named."""
+    if path is None:
+        return None
+    from eegpipe.params import load
+
+    return load(path)
+
+
+def report_outcomes(outcomes: Sequence[Outcome]) -> int:
+    """Say what became of each recording: a count, and one line for each that failed. Exit code 1 if any did."""
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    done = sum(outcome.status == "done" for outcome in outcomes)
+    kept = sum(outcome.status == "kept" for outcome in outcomes)
+    print(f"{done} done, {kept} kept from before, {len(failed)} failed")
+    for outcome in failed:
+        print(f"FAILED {outcome.key}: {outcome.problem}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+@app.command()
+@reports_problems
+def datasets(as_json: AsJson = False) -> int:
+    """List the data sets that eegpipe reads, with what their folders should contain."""
+    from eegpipe import datasets as known
+
+    rows = [
+        {
+            "name": dataset.name,
+            "title": dataset.title,
+            "subjects": dataset.facts.subjects,
+            "sessions": dataset.facts.sessions,
+            "trials": dataset.facts.trials,
+            "channels": len(dataset.facts.channels),
+            "rate_hz": dataset.facts.rate_hz,
+            "folder": dataset.folder_hint,
+            "licence": dataset.licence,
+            "url": dataset.url,
+        }
+        for dataset in map(known.get, known.NAMES)
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        from eegpipe.report.terminal import print_table
+
+        print_table(
+            "Data sets",
+            rows,
+            columns=("name", "title", "subjects", "sessions", "trials", "channels", "rate_hz", "folder"),
+        )
+    return 0
+
+
+@app.command()
+@reports_problems
+def simulate(
+    dataset: DatasetName,
+    out: Out,
+    subjects: Annotated[
+        int | None, typer.Option(min=1, help="How many subjects. Default: as many as the vendor has.")
+    ] = None,
+    sessions: Annotated[
+        int | None, typer.Option(min=1, help="How many sessions per subject, where there are several.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=5, help="Length of a trial. Default: the vendor's lengths.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    affect: Annotated[
+        bool, typer.Option(help="Plant emotion in the signal; without it, nothing can be decoded.")
+    ] = True,
+    truth: Annotated[
+        Path | None, typer.Option(help="Where to write what was planted. Default: OUT with '-truth' appended.")
+    ] = None,
+) -> int:
+    """Write a data set's vendor files from a simulation, for whoever has no licence yet.
+
+    File names, keys, shapes, types, orders and units are the vendor's; only counts and durations shrink. The planted
+    truth (clean signal, artefact times, valence and arousal) is written beside, where no reader looks.
+    """
+    from eegpipe.simulate import SimulateSettings
+    from eegpipe.simulate import simulate as run
+
+    settings = SimulateSettings(subjects=subjects, sessions=sessions, trial_s=seconds, seed=seed, affect=affect)
+    run(dataset, out, settings, truth=truth or out.with_name(out.name + "-truth"))
+    print(out)
+    return 0
+
+
+@app.command()
+@reports_problems
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Anything that eegpipe reads or writes.")],
+    as_json: AsJson = False,
+    validate: Annotated[bool, typer.Option(help="Also run the official BIDS validator on a BIDS data set.")] = False,
+) -> int:
+    """Show what PATH is, what is in it, and what is missing or suspicious.
+
+    Recognises a raw vendor folder, a BIDS data set, a cleaned derivative, a segment store and a model.
+    """
+    from eegpipe.inspect import inspect as look
+    from eegpipe.inspect import show
+
+    report = look(path, validate=validate)
+    if as_json:
+        print(report.to_json())
+    else:
+        show(report)
+    return 0 if report.ok else 1
+
+
+@app.command()
+@reports_problems
+def bids(
+    dataset: DatasetName,
+    raw: Annotated[Path, typer.Argument(metavar="RAW", help="The vendor's folder, as unpacked.")],
+    out: Out,
+    allow_partial: AllowPartial = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+) -> int:
+    """Convert vendor files to a BIDS-EEG data set, asserting the data set's facts on the way."""
+    from eegpipe import datasets as known
+    from eegpipe.bids import convert
+
+    outcomes = convert(
+        known.get(dataset),
+        _existing(raw, f"the vendor folder of {dataset}"),
+        out,
+        allow_partial=allow_partial,
+        workers=workers,
+        scheduler=scheduler,
+    )
+    code = report_outcomes(outcomes)
+    return 0 if allow_partial and any(outcome.status != "failed" for outcome in outcomes) else code
+
+
+@app.command()
+@reports_problems
+def clean(
+    bids: Annotated[Path, typer.Argument(metavar="BIDS", help="A BIDS data set that `eegpipe bids` wrote.")],
+    out: Out,
+    params: ParamsFile = None,
+    allow_partial: AllowPartial = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+) -> int:
+    """Clean every recording: filter, bad channels, ICA with ICLabel, average reference. Writes quality.tsv."""
+    from eegpipe.clean.settings import CleanSettings
+    from eegpipe.clean.stage import clean_dataset
+
+    chosen = _params(params)
+    outcomes = clean_dataset(
+        _existing(bids, "a BIDS data set"),
+        out,
+        chosen.clean if chosen else CleanSettings(),
+        allow_partial=allow_partial,
+        workers=workers,
+        scheduler=scheduler,
+    )
+    code = report_outcomes(outcomes)
+    return 0 if allow_partial and any(outcome.status != "failed" for outcome in outcomes) else code
+
+
+@app.command()
+@reports_problems
+def segment(
+    clean: Annotated[Path, typer.Argument(metavar="CLEAN", help="A cleaned derivative that `eegpipe clean` wrote.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The Zarr store to write (name it *.zarr).")],
+    windowing: Annotated[str, typer.Option(help="Name of a windowing: rate, band, window and step.")] = "mdjpt",
+    params: ParamsFile = None,
+) -> int:
+    """Cut cleaned recordings into labelled windows and write one Zarr store, readable by xarray alone."""
+    from eegpipe.segment import WINDOWINGS, segment_dataset
+
+    chosen = _params(params)
+    known = chosen.windowing if chosen else WINDOWINGS
+    if windowing not in known:
+        raise UsageProblem(f"No windowing '{windowing}'.{did_you_mean(windowing, known)}")
+    segment_dataset(_existing(clean, "a cleaned derivative"), out, windowing=windowing, settings=known[windowing])
+    print(out)
+    return 0
+
+
+@app.command()
+@reports_problems
+def split(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The target's segment store.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for one manifest per protocol.")],
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> int:
+    """Decide, before any training, who and what is trained on and tested on; write it as hashed manifests."""
+    from eegpipe.loader import load
+    from eegpipe.splits import write_all
+
+    for manifest in write_all(load(_existing(store, "a segment store")), out, seed=seed):
+        print(manifest)
+    return 0
+
+
+@app.command()
+@reports_problems
+def pretrain(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="mdjpt")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the model.")],
+    stores: Annotated[
+        list[Path], typer.Argument(metavar="STORE...", help="Segment stores to train on: all but the target's.")
+    ],
+    cda_lambda: Annotated[float, typer.Option(min=0, help="Weight of covariance alignment (mdJPT).")] = 0.02,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = "cpu",
+    params: ParamsFile = None,
+) -> int:
+    """Pre-train an encoder without labels; resumes after an interruption."""
+    from eegpipe.loader import load
+    from eegpipe.models.mdjpt import MdjptConfig
+    from eegpipe.train import PretrainSettings
+    from eegpipe.train import pretrain as run
+
+    if method != "mdjpt":
+        raise UsageProblem(f"No method '{method}'.{did_you_mean(method, ['mdjpt'])}")
+    chosen = _params(params)
+    size = chosen.mdjpt[chosen.size] if chosen else None
+    run(
+        [load(_existing(store, "a segment store")) for store in stores],
+        out,
+        config=size.model if size else MdjptConfig(),
+        settings=size.training if size else PretrainSettings(),
+        cda_lambda=cda_lambda,
+        seed=seed,
+        device=device,
+    )
+    print(out)
+    return 0
+
+
+@app.command()
+@reports_problems
+def evaluate(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="mdjpt (needs --model) or de, the baseline.")],
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The target's segment store.")],
+    splits: Annotated[Path, typer.Argument(metavar="SPLITS", help="Folder of manifests that `eegpipe split` wrote.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for metrics.json, predictions and plot data.")],
+    model: Annotated[Path | None, typer.Option(help="Folder of a pre-trained model.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = "cpu",
+    params: ParamsFile = None,
+) -> int:
+    """Test a method on a target data set under stored splits; refuses any overlap with what it has seen."""
+    from eegpipe.evaluate import EvaluateSettings, evaluate_target
+
+    chosen = _params(params)
+    settings = chosen.evaluate[chosen.size] if chosen else EvaluateSettings()
+    evaluate_target(
+        method,
+        _existing(store, "a segment store"),
+        _existing(splits, "split manifests"),
+        out / "metrics.json",
+        out,
+        model=model,
+        settings=settings,
+        seed=seed,
+        device=device,
+    )
+    return results([out])
+
+
+@app.command()
+@reports_problems
+def report(
+    root: Annotated[
+        Path, typer.Argument(metavar="ROOT", help="Project folder with data/, models/, metrics/ and plots/.")
+    ] = Path(),
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The page to write.")] = Path("reports/index.html"),
+) -> int:
+    """Write one self-contained HTML page: data, quality, results, pictures, limits."""
+    from eegpipe.report import build
+
+    build(root, out)
+    print(out)
+    return 0
+
+
+@app.command(name="results")
+@reports_problems
+def show_results(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FOLDER...]", help="Folders with metrics. Default: metrics/")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Print the table of results."""
+    return results(folders or [Path("metrics")], as_json=as_json)
+
+
+def results(folders: Sequence[Path], *, as_json: bool = False) -> int:
+    """Print one row per method, target and protocol found in ``folders``."""
+    from eegpipe.evaluate import summary_rows
+    from eegpipe.report.terminal import print_table
+
+    files = sorted(file for folder in folders for file in _existing(folder, "a folder of metrics").rglob("*.json"))
+    rows: list[dict[str, Any]] = summary_rows([json.loads(file.read_text(encoding="utf-8")) for file in files])
+    if not rows:
+        raise UsageProblem(
+            f"{', '.join(map(str, folders))}: no metrics found. Run `dvc repro` or `eegpipe evaluate` first."
+        )
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print_table("Results", rows)
+    return 0
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -1,0 +1,144 @@
+"""Typed, closed settings: what may stand in ``params.yaml``, with types and ranges.
+
+Every stage reads all of ``params.yaml`` through :func:`load`, so a mistyped value stops the first stage, not the last.
+The settings of one step are a dataclass in the module that uses them; this file only says where each one stands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
+
+import yaml
+from annotated_types import Ge, Le
+from pydantic import TypeAdapter, ValidationError
+
+from eegpipe import datasets
+from eegpipe.clean.settings import CleanSettings
+from eegpipe.errors import UsageProblem, did_you_mean
+from eegpipe.evaluate import EvaluateSettings
+from eegpipe.models.mdjpt import MdjptConfig
+from eegpipe.segment import WindowingSettings
+from eegpipe.simulate import SimulateSettings
+from eegpipe.train import PretrainSettings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class MdjptParams:
+    """mdJPT at one size: the network and its training."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    model: MdjptConfig
+    training: PretrainSettings
+
+
+@dataclass(frozen=True)
+class Params:
+    """All of ``params.yaml``; the comments there say what each entry means."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    seed: Annotated[int, Ge(0)]
+    cda_lambda: Annotated[float, Ge(0), Le(10)]
+    size: Literal["demo", "paper"]
+    allow_partial: bool
+    raw: dict[str, str]
+    windowings: list[str]
+    targets: list[str]
+    methods: list[Literal["mdjpt"]]
+    baselines: list[Literal["de"]]
+    simulate: dict[str, SimulateSettings]
+    clean: CleanSettings
+    windowing: dict[str, WindowingSettings]
+    mdjpt: dict[Literal["demo", "paper"], MdjptParams]
+    evaluate: dict[Literal["demo", "paper"], EvaluateSettings]
+
+
+def load(path: Path) -> Params:
+    """Read and check a ``params.yaml``.
+
+    Raises
+    ------
+    UsageProblem
+        One line for each unknown key (with the nearest known one) and each value of the wrong type or range.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageProblem(f"{path}: cannot be read ({error.strerror}).") from None
+    except yaml.YAMLError as error:
+        raise UsageProblem(f"{path}: not valid YAML. {error}") from None
+    params = check(Params, values, source=path.name)
+    _check_names(params, path.name)
+    return params
+
+
+def check(kind: type[T], values: Any, *, source: str) -> T:
+    """``values`` (what YAML gives) as ``kind``; every fault is named with its full key.
+
+    Raises
+    ------
+    UsageProblem
+        As :func:`load`.
+    """
+    try:
+        text = json.dumps(values)
+    except (TypeError, ValueError) as error:  # YAML knows dates and NaN, settings do not
+        raise UsageProblem(f"{source}: {error}.") from None
+    try:
+        return TypeAdapter(kind).validate_json(text, strict=True)
+    except ValidationError as error:
+        raise UsageProblem("\n".join(_fault(kind, fault, source) for fault in error.errors())) from None
+
+
+def _fault(kind: type, fault: Mapping[str, Any], source: str) -> str:
+    location = [part for part in fault["loc"] if part != "[key]"]
+    key = ".".join(map(str, location))
+    if fault["type"] == "unexpected_keyword_argument":
+        return f"{source}: unknown setting '{key}'.{did_you_mean(str(location[-1]), _known(kind, location[:-1]))}"
+    if fault["type"] == "missing":
+        return f"{source}: the setting '{key}' is missing."
+    found = json.dumps(fault["input"], default=str)
+    return f"{source}: {key or 'the whole file'}: found {found[:80]}. {fault['msg']}."
+
+
+def _known(kind: Any, location: Sequence[str | int]) -> list[str]:
+    """Names of the settings in the dataclass found by walking ``location`` down from ``kind``."""
+    for part in location:
+        if dataclasses.is_dataclass(kind):
+            kind = typing.get_type_hints(kind)[str(part)]
+        elif get_origin(kind) in (dict, list, tuple):
+            kind = get_args(kind)[-1]
+    return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+
+
+def _check_names(params: Params, source: str) -> None:
+    """Names that refer to each other must exist: data sets, windowings, targets."""
+    rows = [
+        ("raw", params.raw, datasets.NAMES),
+        ("simulate", params.simulate, datasets.NAMES),
+        ("targets", params.targets, params.raw),
+        ("windowings", params.windowings, params.windowing),
+        # A method reads the windowing of its own name.
+        ("methods", params.methods, params.windowings),
+    ]
+    faults = [
+        f"{source}: {key}: unknown name '{name}'.{did_you_mean(name, known)}"
+        for key, names, known in rows
+        for name in names
+        if name not in known
+    ]
+    if len(params.raw) < 2:
+        faults.append(
+            f"{source}: raw: found {len(params.raw)} data sets, expected at least 2 (one to train on, one target)."
+        )
+    if faults:
+        raise UsageProblem("\n".join(faults))
