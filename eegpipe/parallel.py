@@ -274,7 +274,7 @@ def _running_cluster(address: str) -> Iterator[Client]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout="10s")
+        client = Client(address, timeout="5s")
     except (OSError, ValueError) as error:
         raise UsageProblem(
             f"No Dask scheduler answers at {address} ({error}). Start one with 'dask scheduler' and give its address."
