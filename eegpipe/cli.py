@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 
 from eegpipe.errors import DataProblem, UsageProblem, did_you_mean
+from eegpipe.terminal import print_outcomes, print_table
 
 if TYPE_CHECKING:
-    from eegpipe.parallel import Outcome
     from eegpipe.params import Params
 
 app = typer.Typer(
@@ -98,17 +98,6 @@ def _params(path: Path | None) -> Params | None:
     return load(path)
 
 
-def report_outcomes(outcomes: Sequence[Outcome]) -> int:
-    """Say what became of each recording: a count, and one line for each that failed. Exit code 1 if any did."""
-    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-    done = sum(outcome.status == "done" for outcome in outcomes)
-    kept = sum(outcome.status == "kept" for outcome in outcomes)
-    print(f"{done} done, {kept} kept from before, {len(failed)} failed")
-    for outcome in failed:
-        print(f"FAILED {outcome.key}: {outcome.problem}", file=sys.stderr)
-    return 1 if failed else 0
-
-
 @app.command()
 @reports_problems
 def datasets(as_json: AsJson = False) -> int:
@@ -133,8 +122,6 @@ def datasets(as_json: AsJson = False) -> int:
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
-        from eegpipe.report.terminal import print_table
-
         print_table(
             "Data sets",
             rows,
@@ -223,8 +210,7 @@ def bids(
         workers=workers,
         scheduler=scheduler,
     )
-    code = report_outcomes(outcomes)
-    return 0 if allow_partial and any(outcome.status != "failed" for outcome in outcomes) else code
+    return print_outcomes(outcomes, allow_partial=allow_partial)
 
 
 @app.command()
@@ -250,8 +236,7 @@ def clean(
         workers=workers,
         scheduler=scheduler,
     )
-    code = report_outcomes(outcomes)
-    return 0 if allow_partial and any(outcome.status != "failed" for outcome in outcomes) else code
+    return print_outcomes(outcomes, allow_partial=allow_partial)
 
 
 @app.command()
@@ -388,7 +373,6 @@ def show_results(
 def results(folders: Sequence[Path], *, as_json: bool = False) -> int:
     """Print one row per method, target and protocol found in ``folders``."""
     from eegpipe.evaluate import summary_rows
-    from eegpipe.report.terminal import print_table
 
     files = sorted(file for folder in folders for file in _existing(folder, "a folder of metrics").rglob("*.json"))
     rows: list[dict[str, Any]] = summary_rows([json.loads(file.read_text(encoding="utf-8")) for file in files])

@@ -51,8 +51,9 @@ class Params:
     size: Literal["demo", "paper"]
     allow_partial: bool
     raw: dict[str, str]
-    windowings: list[str]
+    sources: list[str]
     targets: list[str]
+    windowings: list[str]
     methods: list[Literal["mdjpt"]]
     baselines: list[Literal["de"]]
     simulate: dict[str, SimulateSettings]
@@ -125,6 +126,7 @@ def _check_names(params: Params, source: str) -> None:
     rows = [
         ("raw", params.raw, datasets.NAMES),
         ("simulate", params.simulate, datasets.NAMES),
+        ("sources", params.sources, params.raw),
         ("targets", params.targets, params.raw),
         ("windowings", params.windowings, params.windowing),
         # A method reads the windowing of its own name.

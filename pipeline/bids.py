@@ -1,0 +1,27 @@
+"""Stage `bids`: one data set's vendor files to BIDS-EEG."""
+
+import sys
+from pathlib import Path
+
+import stage
+
+from eegpipe import datasets
+from eegpipe.bids import convert
+from eegpipe.params import Params
+from eegpipe.runtime import Runtime
+from eegpipe.terminal import print_outcomes
+
+
+def main(params: Params, runtime: Runtime, dataset: str, raw: str, out: str) -> int:
+    outcomes = convert(
+        datasets.get(dataset),
+        stage.existing(raw, f"the vendor folder of {dataset} (raw.{dataset} in params.yaml)"),
+        Path(out),
+        allow_partial=params.allow_partial,
+        workers=runtime.workers,
+        scheduler=runtime.scheduler,
+    )
+    return print_outcomes(outcomes, allow_partial=params.allow_partial)
+
+
+stage.run(main, *sys.argv[1:])

@@ -1,0 +1,29 @@
+"""Stages `evaluate` and `baseline`: one method on one target under the stored splits."""
+
+import sys
+from pathlib import Path
+
+import stage
+
+from eegpipe.evaluate import evaluate_target
+from eegpipe.params import Params
+from eegpipe.runtime import Runtime
+
+
+def main(
+    params: Params, runtime: Runtime, method: str, store: str, splits: str, metrics: str, plots: str, *model: str
+) -> None:
+    evaluate_target(
+        method,
+        Path(store),
+        Path(splits),
+        Path(metrics),
+        Path(plots),
+        model=Path(model[0]) if model else None,
+        settings=params.evaluate[params.size],
+        seed=params.seed,
+        device=runtime.device,
+    )
+
+
+stage.run(main, *sys.argv[1:])

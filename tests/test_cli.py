@@ -1,0 +1,87 @@
+"""The command line as a user meets it: subprocesses, exit codes, help."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BIN = Path(sys.executable).parent
+COMMANDS = "datasets simulate inspect bids clean segment split pretrain evaluate report results".split()
+
+
+def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def vendor_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("raw") / "dreamer"
+    made = run(BIN / "eegpipe", "simulate", "dreamer", folder, "--subjects", "2", "--seconds", "6", "--seed", "3")
+    assert made.returncode == 0, made.stderr
+    return folder
+
+
+@pytest.mark.parametrize(
+    "start",
+    [[BIN / "eegpipe"], [sys.executable, "-m", "eegpipe"], [BIN / "typer", "eegpipe"], [BIN / "typer", "eegpipe", "run"]],
+    ids=["eegpipe", "python -m eegpipe", "typer eegpipe", "typer eegpipe run"],
+)
+def test_inspect_works_in_every_spelling(start, vendor_folder):
+    plain = run(*start, "inspect", vendor_folder)
+    assert plain.returncode == 0, plain.stderr
+    assert "DREAMER" in plain.stdout
+    machine = run(*start, "inspect", vendor_folder, "--json")
+    assert json.loads(machine.stdout)["kind"] == "raw"
+    nothing = run(*start, "inspect", vendor_folder / "nothing-here")
+    assert nothing.returncode == 2
+    assert "nothing-here" in nothing.stderr
+    assert "Traceback" not in nothing.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command):
+    shown = run(BIN / "eegpipe", command, "--help")
+    assert shown.returncode == 0
+    assert len(shown.stdout.splitlines()) > 4
+
+
+def test_help_lists_every_command():
+    shown = run(BIN / "eegpipe", "--help").stdout
+    assert all(f"\n  {command} " in shown for command in COMMANDS)
+
+
+def test_a_mistyped_name_is_refused_with_the_nearest_one(tmp_path):
+    made = run(BIN / "eegpipe", "simulate", "draemer", tmp_path / "out")
+    assert made.returncode == 2
+    assert "Did you mean 'dreamer'?" in made.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_vendor_file_is_one_clear_error(vendor_folder, tmp_path):
+    broken = tmp_path / "dreamer"
+    broken.mkdir()
+    for file in vendor_folder.iterdir():
+        content = file.read_bytes()
+        (broken / file.name).write_bytes(content[: len(content) // 2] if file.suffix == ".mat" else content)
+    made = run(BIN / "eegpipe", "bids", "dreamer", broken, tmp_path / "bids", "--workers", "1")
+    assert made.returncode == 1
+    assert "DREAMER.mat" in made.stderr
+    assert "Traceback" not in made.stderr
+    assert not list((tmp_path / "bids").rglob("*.eeg"))
+
+
+def test_datasets_lists_what_is_read():
+    rows = json.loads(run(BIN / "eegpipe", "datasets", "--json").stdout)
+    assert [row["name"] for row in rows] == ["seed", "deap", "faced", "dreamer", "eegmat"]
+    assert all(row["folder"] and row["licence"] for row in rows)
+
+
+def test_no_progress_bar_in_a_pipe(vendor_folder, tmp_path):
+    made = run(BIN / "eegpipe", "bids", "dreamer", vendor_folder, tmp_path / "bids", "--workers", "1")
+    assert made.returncode == 0, made.stderr
+    assert "━" not in made.stderr + made.stdout
+    assert "\x1b[" not in made.stderr + made.stdout
