@@ -1,0 +1,141 @@
+"""Simulated data sets: the vendors' own files, written from a head model, brain rhythms and artefacts with known truth.
+
+The default of the whole pipeline, for whoever has no licence of the data sets yet, and the ground truth of its tests.
+What is simulated and why: docs/simulator.md. Nothing heavy is imported until :func:`simulate` runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Ge, Le
+
+from eegpipe.datasets.base import SIMULATED_MARKER
+from eegpipe.errors import UsageProblem, did_you_mean
+
+if TYPE_CHECKING:
+    from eegpipe.progress import Advance
+    from eegpipe.simulate.truth import Truth
+
+DATASETS = ("deap", "dreamer", "faced", "seed")
+
+
+@dataclass(frozen=True)
+class SimulateSettings:
+    """How much to simulate, and how strong the planted effects are."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    # The vendor's first people; None: all of them.
+    subjects: Annotated[int, Ge(1)] | None = None
+    # Recordings per person; None: all of them (SEED has 3, the others 1).
+    sessions: Annotated[int, Ge(1)] | None = None
+    # Mean seconds of stimulus per trial, spread over the clips in proportion to the vendor's lengths; None: those.
+    trial_s: Annotated[int, Ge(4)] | None = None
+    # Every random number follows from this one.
+    seed: Annotated[int, Ge(0)] = 0
+    # False: nothing in the signal is related to any label or rating. The stimulus-locked response stays.
+    affect: bool = True
+    # Multiplies the change of (log) band power with affect.
+    affect_size: Annotated[float, Ge(0), Le(5)] = 1.0
+    # Multiplies the amplitude of the response that all people share while they watch the same clip.
+    locked_size: Annotated[float, Ge(0), Le(5)] = 1.0
+    # Multiplies the amplitude of eye, muscle and drift artefacts; 0 also leaves every channel good.
+    artefact_size: Annotated[float, Ge(0), Le(5)] = 1.0
+
+
+def simulate(dataset: str, out: Path, settings: SimulateSettings, *, truth: Path) -> None:
+    """Write the vendor's files of one data set at ``out`` and what is true about them at ``truth``.
+
+    Both folders appear only when complete; folders that an earlier simulation wrote are replaced. Equal settings give
+    equal bytes, and the files of a person do not depend on how many people are simulated.
+
+    Parameters
+    ----------
+    dataset
+        ``"deap"``, ``"dreamer"``, ``"faced"`` or ``"seed"``.
+    out
+        The vendor's folder, plus the marker file that :meth:`eegpipe.datasets.base.Facts.expected` reads.
+    truth
+        Outside ``out``: ``trials.tsv`` (what a right reader must give back) and one ``<recording>.npz`` per recording
+        (the brain's part of the signal, the artefacts, the bad channels). See :mod:`eegpipe.simulate.truth`.
+
+    Raises
+    ------
+    UsageProblem
+        Unknown data set, more than the vendor has, or a folder in the way that was not simulated.
+    """
+    if dataset == "eegmat":
+        raise UsageProblem(
+            "eegmat is not simulated: the real recordings are open. Download PhysioNet 'eegmat' "
+            "(doi 10.13026/C2JQ1P, https://physionet.org/content/eegmat/) and name its folder."
+        )
+    if dataset not in DATASETS:
+        raise UsageProblem(f"No simulator for '{dataset}'.{did_you_mean(dataset, DATASETS)}")
+    out, truth = out.absolute(), truth.absolute()
+    if truth == out or out in truth.parents or truth in out.parents:
+        raise UsageProblem("The truth must lie outside the simulated folder, and the other way round.")
+    _refuse_foreign(out, SIMULATED_MARKER)
+    _refuse_foreign(truth, "trials.tsv")
+
+    from threadpoolctl import threadpool_limits
+
+    from eegpipe.progress import bar
+    from eegpipe.simulate.plan import shrink
+    from eegpipe.simulate.truth import Truth
+
+    vendor = import_module(f"eegpipe.simulate.{dataset}")
+    plan = shrink(vendor.DESIGN, settings)
+    write: Callable[..., None] = vendor.write
+    staged_out, staged_truth = _beside(out), _beside(truth)
+    notes: Truth = Truth(staged_truth)
+    # One thread: sums in another order would give other last digits.
+    with threadpool_limits(limits=1), bar(f"simulate {dataset}", plan.subjects * plan.sessions) as advance:
+        _write_all(write, staged_out, plan, notes, advance)
+    notes.finish()
+    marker = {"facts": plan.facts(), "simulated": True, "dataset": dataset, "seed": settings.seed}
+    marker |= {"affect": settings.affect}
+    (staged_out / SIMULATED_MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
+    _into_place(staged_truth, truth)
+    _into_place(staged_out, out)
+
+
+def _write_all(write: Callable[..., None], folder: Path, plan: object, notes: Truth, advance: Advance) -> None:
+    """Run a vendor's writer; an interrupted or failed one leaves nothing behind."""
+    try:
+        write(folder, plan, notes, advance)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(notes.folder, ignore_errors=True)
+        raise
+
+
+def _refuse_foreign(folder: Path, proof: str) -> None:
+    """Only what a simulation wrote (it holds ``proof``) may be replaced; a real data set never."""
+    if folder.is_dir() and not (folder / proof).is_file() and any(folder.iterdir()):
+        raise UsageProblem(
+            f"The folder {folder.name} holds files that were not simulated (no {proof}). Name another folder."
+        )
+    if folder.exists() and not folder.is_dir():
+        raise UsageProblem(f"{folder.name} is a file, not a folder. Name another folder.")
+
+
+def _beside(folder: Path) -> Path:
+    """An empty folder on the same file system, for writing before the rename."""
+    staged = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
+    return staged
+
+
+def _into_place(staged: Path, folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(staged, folder)
