@@ -1,0 +1,180 @@
+"""The evaluation protocols: their names, what each may do with test data, and how subjects and clips are drawn.
+
+Everything "random" here is an order by SHA-256 of the data set, the seed and the names themselves, so a draw is the
+same in every process, on every machine and with every version of every package.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, comb
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from eegpipe.errors import DataProblem, UsageProblem
+from eegpipe.fingerprint import digest
+from eegpipe.trials import Trial
+
+
+class NotApplicable(UsageProblem):
+    """The protocol makes no sense for this data set, by its design rather than by a fault in the data."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a protocol does, whoever the subjects are.
+
+    clips_apart
+        Training and test part share no clip.
+    published
+        Repeats the evaluation of the mdJPT code, faults included: the epoch is the one with the best accuracy on the
+        test subjects, the priors of the online normalisation come from all subjects, features are smoothed.
+    """
+
+    kind: Literal["fewshot", "zeroshot"]
+    clips_apart: bool
+    published: bool
+    summary: str
+
+
+# From the strictest to the loosest of each kind; tables of results keep this order.
+PROTOCOLS: Mapping[str, Protocol] = {
+    "fewshot_subject_stimulus": Protocol(
+        "fewshot", True, False, "a classifier trained on a few subjects, tested on other subjects and other clips"
+    ),
+    "fewshot_subject": Protocol(
+        "fewshot", False, False, "a classifier trained on a few subjects, tested on others in the same conditions"
+    ),
+    "zeroshot_subject_stimulus": Protocol(
+        "zeroshot", True, False, "nearest neighbour among other subjects and other clips of the target data set"
+    ),
+    "zeroshot_subject": Protocol(
+        "zeroshot", False, False, "nearest neighbour among other subjects of the target data set"
+    ),
+    "mdjpt_fewshot": Protocol(
+        "fewshot", False, True, "as fewshot_subject, but as published: test data picks the epoch and sets the priors"
+    ),
+}
+
+# The ways in which unlabelled test data may be used, in words.
+TRANSDUCTIVE: Mapping[str, str] = {
+    "causal_normalisation": "features of a test subject are normalised on that subject's segments up to the present",
+    "encoder_batch": "the encoder normalises over the test segments of one session of a subject, later ones included",
+    "lds_smoothing": "features are smoothed within a test trial, so a segment sees later segments of its trial",
+    "priors_over_all_subjects": "the start of the normalisation is computed over all subjects, tested ones included",
+}
+CLEAN_MAY_USE = ("causal_normalisation", "encoder_batch")
+
+# Training groups of the mdJPT code: number of subjects, then positions in the natural order of subjects. Used when the
+# number of subjects is the paper's, so that results stand beside the published ones.
+_PUBLISHED_GROUPS: Mapping[str, tuple[int, tuple[tuple[int, ...], ...]]] = {
+    "seed": (15, ((5, 6, 4), (10, 8, 14), (1, 3, 11), (2, 7, 0), (4, 13, 1), (14, 11, 12))),
+    "deap": (
+        32,
+        (
+            (28, 1, 10, 13, 30, 6, 15, 0),
+            (13, 30, 24, 8, 12, 18, 28, 17),
+            (18, 17, 25, 2, 11, 3, 30, 27),
+            (13, 17, 15, 27, 5, 1, 16, 31),
+            (12, 30, 22, 9, 31, 7, 18, 26),
+            (26, 28, 6, 10, 29, 9, 24, 1),
+        ),
+    ),
+    "faced": (
+        20,
+        (
+            (3, 4, 5, 6, 10),
+            (2, 5, 11, 13, 15),
+            (15, 16, 17, 18, 19),
+            (0, 3, 6, 9, 12),
+            (0, 1, 2, 17, 19),
+            (0, 9, 11, 12, 18),
+        ),
+    ),
+}
+_FRACTION_ELSEWHERE = 0.25  # the paper's share for most data sets
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """How splits are drawn."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    # What is predicted: the native label, high or low valence by self-report, or the first of these that exists.
+    target: Literal["auto", "label", "valence"] = "auto"
+    # Training groups of the few-shot protocols (mdJPT: 6).
+    groups: Annotated[int, Ge(1), Le(100)] = 6
+    # Share of the subjects in a training group, rounded up, at least 2 subjects. None: the paper's share.
+    training_fraction: Annotated[float, Gt(0), Lt(1)] | None = None
+    # Clip folds of the protocols that keep clips apart; fewer where a class has fewer clips.
+    clip_folds: Annotated[int, Ge(2), Le(20)] = 3
+    # "none": the classifier trains for a fixed number of epochs. "subject": one training subject picks the epoch.
+    validation: Literal["none", "subject"] = "none"
+
+
+def shuffled(names: Iterable[str], *purpose: Any) -> list[str]:
+    """The names in an order that depends on nothing but themselves and ``purpose``."""
+    return sorted(names, key=lambda name: digest(*purpose, name))
+
+
+def too_few(dataset: str, found: int, needed: int) -> DataProblem:
+    """The error for a data set with fewer subjects than a protocol needs."""
+    cure = "Convert and clean more recordings, or leave this data set out of the targets."
+    return DataProblem(f"segments of {dataset}: subjects", f"{found} with a class", f"at least {needed}", cure)
+
+
+def training_groups(
+    dataset: str, subjects: Sequence[str], settings: SplitSettings, seed: int
+) -> tuple[list[tuple[str, ...]], str]:
+    """Different training groups of equal size, each in the order of ``subjects``, and a text that says their origin."""
+    n_published, published = _PUBLISHED_GROUPS.get(dataset, (0, ()))
+    if settings.training_fraction is None and settings.groups == len(published) and len(subjects) == n_published:
+        groups = [tuple(subjects[index] for index in sorted(group)) for group in published]
+        return groups, "those of the mdJPT code"
+    fraction = settings.training_fraction
+    if fraction is None:
+        fraction = len(published[0]) / n_published if published else _FRACTION_ELSEWHERE
+    size = max(2, ceil(round(fraction * len(subjects), 9)))  # 0.2 x 35 is a little above 7 in floating point
+    if size >= len(subjects):
+        raise too_few(dataset, len(subjects), size + 1)
+    wanted = min(settings.groups, comb(len(subjects), size))
+    chosen: dict[tuple[str, ...], None] = {}
+    turn = 0
+    while len(chosen) < wanted:
+        # Groups are cut from one order of all subjects after the other, so each subject trains about equally often.
+        order = shuffled(subjects, dataset, seed, "groups", turn)
+        for first in range(0, len(order) - size + 1, size):
+            chosen.setdefault(tuple(sorted(order[first : first + size], key=subjects.index)))
+        turn += 1
+    return list(chosen)[:wanted], f"{wanted} random groups of {size} of {len(subjects)} subjects"
+
+
+def clip_folds(
+    dataset: str, table: Sequence[Trial], stimuli: Sequence[str], names: Sequence[str], wanted: int, seed: int
+) -> list[tuple[str, ...]]:
+    """Clips dealt into folds in order of class, so that each fold holds each class about equally often.
+
+    Where the class of a clip differs between subjects (self-report), its mean class takes the place of the class.
+
+    Raises
+    ------
+    NotApplicable
+        A class has one clip only.
+    """
+    of_clip: dict[str, list[int]] = {}
+    for trial in table:
+        of_clip.setdefault(trial.stimulus, []).append(trial.label)
+    if all(len(set(labels)) == 1 for labels in of_clip.values()):
+        clips_of_class = Counter(labels[0] for labels in of_clip.values())
+        rarest = min(clips_of_class, key=lambda label: (clips_of_class[label], label))
+        if clips_of_class[rarest] < 2:
+            raise NotApplicable(
+                f"{dataset} has one clip of the class '{names[rarest]}', so no clip of it is left to test on."
+            )
+        wanted = min(wanted, clips_of_class[rarest])
+    order = sorted(shuffled(of_clip, dataset, seed, "clips"), key=lambda clip: sum(of_clip[clip]) / len(of_clip[clip]))
+    return [tuple(sorted(order[first::wanted], key=stimuli.index)) for first in range(wanted)]
