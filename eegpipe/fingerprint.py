@@ -7,11 +7,12 @@ holds nothing of the clock, the machine or the place of the files.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -39,14 +40,63 @@ def digest(*values: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def imported_modules(*modules: str, without: Sequence[str] = ()) -> tuple[str, ...]:
+    """The modules, and all modules of the same package that their source imports, directly or through others; sorted.
+
+    Reads import statements and imports nothing; what stands under ``TYPE_CHECKING`` does not count. ``without`` names
+    modules that are neither listed nor followed, such as those that only print.
+    """
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        origin = _origin(module)
+        if module in found or module in without or origin is None:
+            continue
+        found.add(module)
+        package = module.split(".")[0]
+        waiting += [name for name in _imports(ast.parse(origin.read_bytes())) if name.split(".")[0] == package]
+    return tuple(sorted(found))
+
+
+def _imports(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield node.module
+        # `from package import name`: the name may be a module of its own.
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    for child in ast.iter_child_nodes(node):
+        yield from _imports(child)
+
+
+def _origin(module: str) -> Path | None:
+    """The source file of a module; None if there is no such module (a class or function, for example)."""
+    from importlib.util import find_spec
+
+    top, *below = module.split(".")
+    spec = find_spec(top)
+    if spec is None or spec.origin is None:
+        return None
+    # Below the top by path: find_spec would import the parents, and with them whatever is heavy.
+    origin = Path(spec.origin)
+    if below:
+        base = origin.parent.joinpath(*below)
+        origin = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+    return origin if origin.is_file() else None
+
+
 def code_digest(*modules: str, packages: Sequence[str] = ()) -> str:
     """SHA-256 over source code and installed versions, 64 hexadecimal digits.
 
     Parameters
     ----------
     modules : str
-        Importable names. A package stands for all modules below it; a table of the same name beside a module
-        (``channels.tsv`` beside ``channels.py``) is part of it. Order does not count.
+        Importable names. A package stands for its ``__init__.py`` only; :func:`imported_modules` finds what a module
+        uses. A table of the same name beside a module (``channels.tsv`` beside ``channels.py``) is part of it. Order
+        does not count.
     packages : sequence of str
         Distributions whose installed version matters (``"mne"``).
     """
@@ -58,17 +108,10 @@ def code_digest(*modules: str, packages: Sequence[str] = ()) -> str:
 
 @cache
 def _source_digest(module: str) -> str:
-    from importlib.util import find_spec
-
-    spec = find_spec(module)
-    if spec is None or spec.origin is None:
+    origin = _origin(module)
+    if origin is None:
         raise ModuleNotFoundError(f"no source file for the module '{module}'")
-    origin = Path(spec.origin)
-    if origin.name == "__init__.py":
-        files = {path.relative_to(origin.parent).as_posix(): path for path in origin.parent.rglob("*.py")}
-    else:
-        files = {path.name: path for path in (origin, origin.with_suffix(".tsv")) if path.is_file()}
-    return digest({name: file_digest(path) for name, path in files.items()})
+    return digest([file_digest(path) for path in (origin, origin.with_suffix(".tsv")) if path.is_file()])
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from eegpipe.affect import AffectSource
-from eegpipe.fingerprint import code_digest, digest, file_digest
+from eegpipe.fingerprint import code_digest, digest, file_digest, imported_modules
 
 
 @dataclass(frozen=True)
@@ -81,15 +81,34 @@ def test_code_digest_sees_code_tables_and_versions(tmp_path: Path, monkeypatch: 
         fingerprint._source_digest.cache_clear()
         return code_digest(*names, **kwargs)
 
-    module, whole = fresh("fingerprinted.chain"), fresh("fingerprinted")
+    module = fresh("fingerprinted.chain")
     assert fresh("fingerprinted.chain") == module
     assert fresh("fingerprinted.chain", "fingerprinted") == fresh("fingerprinted", "fingerprinted.chain")
     assert fresh("fingerprinted.chain", packages=["numpy"]) != module
     (package / "chain.py").write_text("a = 2\n")
     assert fresh("fingerprinted.chain") != module
-    assert fresh("fingerprinted") != whole
     changed = fresh("fingerprinted.chain")
     (package / "chain.tsv").write_text("id\tname\n")
     assert fresh("fingerprinted.chain") != changed
     with pytest.raises(ModuleNotFoundError):
         fresh("fingerprinted.absent")
+
+
+def test_imported_modules_follows_the_package_and_no_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    sources = {
+        "__init__.py": "",
+        "stage.py": "import json\nfrom followed.chain import filter\nfrom followed import talk\n",
+        "chain.py": "def filter():\n    import followed.deep\n",
+        "deep.py": "import followed.chain\n",
+        "talk.py": "import followed.only_for_talk\n",
+        "only_for_talk.py": "",
+        "typed.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import followed.deep\n",
+    }
+    (tmp_path / "followed").mkdir()
+    for name, text in sources.items():
+        (tmp_path / "followed" / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    chain = ("followed", "followed.chain", "followed.deep")
+    assert imported_modules("followed.stage", without=["followed.talk"]) == (*chain, "followed.stage")
+    assert "followed.only_for_talk" in imported_modules("followed.stage")
+    assert imported_modules("followed.typed") == ("followed.typed",)
