@@ -7,7 +7,6 @@ What is simulated and why: docs/simulator.md. Nothing heavy is imported until :f
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,8 +36,8 @@ class SimulateSettings:
     subjects: Annotated[int, Ge(1)] | None = None
     # Recordings per person; None: all of them (SEED has 3, the others 1).
     sessions: Annotated[int, Ge(1)] | None = None
-    # Mean seconds of stimulus per trial, spread over the clips in proportion to the vendor's lengths; None: those.
-    trial_s: Annotated[int, Ge(4)] | None = None
+    # Mean seconds of stimulus per trial. The clips keep the vendor's proportions, in whole seconds. None: the vendor's.
+    trial_s: Annotated[float, Ge(4)] | None = None
     # Every random number follows from this one.
     seed: Annotated[int, Ge(0)] = 0
     # False: nothing in the signal is related to any label or rating. The stimulus-locked response stays.
@@ -138,4 +137,4 @@ def _beside(folder: Path) -> Path:
 def _into_place(staged: Path, folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
-    os.replace(staged, folder)
+    staged.replace(folder)

@@ -17,7 +17,7 @@ from eegpipe.simulate.streams import coloured_noise, frequencies, stream
 
 # Rhythm -> centre and spread in Hz (alpha's centre is the person's own), rms in nAm where it is strongest, where.
 _RHYTHM_HZ = {"theta": (6.0, 0.9), "alpha": (10.0, 0.8), "beta": (20.0, 4.0), "gamma": (38.0, 8.0)}
-_RHYTHM_NAM = {"theta": 7.0, "alpha": 16.0, "beta": 7.0, "gamma": 3.5}
+_RHYTHM_NAM = {"theta": 7.0, "alpha": 16.0, "beta": 4.5, "gamma": 2.5}
 _RHYTHM_PLACES: dict[str, list[tuple[float, tuple[str, ...]]]] = {
     "theta": [(1.0, ("Fz", "FCz")), (0.4, ("T7", "T8"))],
     "alpha": [(1.0, ("O1", "Oz", "O2", "POz")), (0.45, ("F3", "F4", "F7", "F8")), (0.4, ("C3", "C4"))],
@@ -63,7 +63,7 @@ def draw_person(seed: int, dataset: str, subject: object) -> Person:
     return Person(
         subject=subject,
         alpha_hz=float(np.clip(random.normal(10.0, 0.8), 8.5, 11.8)),
-        exponent=float(np.clip(random.normal(1.3, 0.15), 1.0, 1.7)),
+        exponent=float(np.clip(random.normal(1.5, 0.15), 1.1, 1.9)),
         rhythm_gain={rhythm: float(_around_one(random, 0.2)) for rhythm in RHYTHMS},
         background_gain=float(_around_one(random, 0.12)),
         moments=moments,

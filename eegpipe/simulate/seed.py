@@ -30,12 +30,15 @@ DESIGN = Design(
     ),
 )
 
+_CHANNELS = (
+    "Fp1", "Fpz", "Fp2", "AF3", "AF4", "F7", "F5", "F3", "F1", "Fz", "F2", "F4", "F6", "F8", "FT7", "FC5", "FC3",
+    "FC1", "FCz", "FC2", "FC4", "FC6", "FT8", "T7", "C5", "C3", "C1", "Cz", "C2", "C4", "C6", "T8", "TP7", "CP5",
+    "CP3", "CP1", "CPz", "CP2", "CP4", "CP6", "TP8", "P7", "P5", "P3", "P1", "Pz", "P2", "P4", "P6", "P8", "PO7",
+    "PO5", "PO3", "POz", "PO4", "PO6", "PO8", "CB1", "O1", "Oz", "O2", "CB2",
+)  # fmt: skip
+
 AMPLIFIER = Amplifier(
-    channels=tuple(
-        "Fp1 Fpz Fp2 AF3 AF4 F7 F5 F3 F1 Fz F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCz FC2 FC4 FC6 FT8 T7 C5 C3 C1 Cz C2 C4 C6 T8 "
-        "TP7 CP5 CP3 CP1 CPz CP2 CP4 CP6 TP8 P7 P5 P3 P1 Pz P2 P4 P6 P8 PO7 PO5 PO3 POz PO4 PO6 PO8 CB1 O1 Oz O2 "
-        "CB2".split()
-    ),
+    channels=_CHANNELS,
     rate_hz=200.0,
     reference=(SEED_REFERENCE,),
     band_hz=(0.0, 75.0),
@@ -65,7 +68,9 @@ _DAYS = (
     ("20130709", "20131016", "20131105"),
 )
 # Every person has letters of their own before "_eeg1": six people two, nine people three. These are invented.
-_PREFIXES = "qaa qb qcc qdd qe qff qg qhh qii qj qkk ql qmm qn qoo".split()
+_PREFIXES = (
+    "qaa", "qb", "qcc", "qdd", "qe", "qff", "qg", "qhh", "qii", "qj", "qkk", "ql", "qmm", "qn", "qoo",
+)  # fmt: skip
 
 
 def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:

@@ -23,9 +23,7 @@ def frequencies(samples: int, rate_hz: float) -> np.ndarray:
     return fft.rfftfreq(samples, 1 / rate_hz)
 
 
-def coloured_noise(
-    random: np.random.Generator, rows: int, samples: int, rate_hz: float, psd: np.ndarray
-) -> np.ndarray:
+def coloured_noise(random: np.random.Generator, rows: int, samples: int, rate_hz: float, psd: np.ndarray) -> np.ndarray:
     """Gaussian noise with a one-sided power spectral density.
 
     Parameters

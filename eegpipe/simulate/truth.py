@@ -29,9 +29,9 @@ from eegpipe.simulate.plan import Clip, Plan
 from eegpipe.simulate.record import Amplifier, Recorded
 
 _COLUMNS = (
-    "recording subject session trial stimulus onset_sample n_samples rate_hz label valence arousal affect_source "
-    "planted_valence planted_arousal planted_approach"
-).split()
+    "recording", "subject", "session", "trial", "stimulus", "onset_sample", "n_samples", "rate_hz", "label",
+    "valence", "arousal", "affect_source", "planted_valence", "planted_arousal", "planted_approach",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
