@@ -359,6 +359,11 @@ def _check(trial: TrialSegments, first: TrialSegments, header: StoreHeader, wher
             f"one of {', '.join(header.labels) or 'none at all'}",
             "Correct the events of this recording.",
         )
+    for axis, value in (("valence", trial.affect.valence), ("arousal", trial.affect.arousal)):
+        if abs(value) > affect.LIMIT:  # NaN, unknown, passes
+            raise DataProblem(
+                where, f"{axis} {value:g}", f"-{affect.LIMIT:g} to {affect.LIMIT:g}", "Correct the events."
+            )
     if not len(trial.eeg):
         return
     # Through max/min, because they hand NaN on and need no second array.

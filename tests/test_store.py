@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -180,10 +181,8 @@ t.write_store(Path({str(path)!r}), slow(), t.HEADER)
 
 
 def one(**changes):
-    values = {"eeg": np.ones((1, 1, 4)), "channels": ("Cz",), "label": None} | changes
-    return TrialSegments(
-        values["eeg"], values["channels"], "1", "1", 1, "seed/01", np.zeros(1), np.zeros(1), values["label"]
-    )
+    plain = TrialSegments(np.ones((1, 1, 4)), ("Cz",), "1", "1", 1, "seed/01", np.zeros(1), np.zeros(1))
+    return replace(plain, **changes)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +192,7 @@ def one(**changes):
         ([one(eeg=np.ones((0, 1, 4)))], "float32", "1 trials, none as long"),
         ([one(), one(channels=("Pz",))], "float32", "differing in Cz, Pz"),
         ([one(label="joy")], "float32", "the label 'joy'"),
+        ([one(affect=affect.Affect(5.0, 0.0, affect.AffectSource.SELF_REPORT))], "float32", "valence 5"),
         ([one(eeg=np.full((1, 1, 4), np.nan))], "float32", "NaN"),
         ([one(eeg=np.full((1, 1, 4), -70000.0))], "float16", "70000 microvolt"),
     ],

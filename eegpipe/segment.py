@@ -1,0 +1,290 @@
+"""Cleaned recordings to labelled windows on the stimulus clock.
+
+Each block of a recording is band-passed as a whole, then each trial is resampled so that one of the new samples falls
+exactly on the stimulus onset, and windows are cut from there: window i begins i steps after the onset, to the sample,
+in every subject. docs/segments.md has the arithmetic.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import numpy as np
+from annotated_types import Gt
+from scipy import signal
+
+from eegpipe.channels import REFERENCES, canonical
+from eegpipe.errors import DataProblem, UsageProblem
+from eegpipe.store import StoreHeader, TrialSegments, natural_key, write_store
+
+if TYPE_CHECKING:
+    from eegpipe.recording import Event, Recording
+
+# Order of the Butterworth filter at each edge, applied forwards and backwards: FieldTrip's default, used by mdJPT.
+BUTTERWORTH_ORDER = 4
+# A block is continued by odd reflection at both ends for so many periods of the lower band edge, so that the filter's
+# settling falls outside the signal.
+REFLECTED_PERIODS = 3
+# Half length of the anti-alias filter of scipy.signal.resample_poly, in samples of the lower rate.
+ANTI_ALIAS_SAMPLES = 10
+
+
+@dataclass(frozen=True)
+class WindowingSettings:
+    """How recordings are cut. The defaults are mdJPT's (Method section and released configuration).
+
+    Raises
+    ------
+    UsageProblem
+        If a window or step is not a whole number of samples, or the band does not fit below half the rate.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    # Sampling rate of the segments, Hz.
+    rate_hz: Annotated[float, Gt(0)] = 125.0
+    # Edges of the zero-phase Butterworth band-pass, Hz; amplitude at the edges is one half.
+    band_hz: tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]] = (0.5, 47.0)
+    # Length of a window, s.
+    window_s: Annotated[float, Gt(0)] = 5.0
+    # From the start of one window to the start of the next, s.
+    step_s: Annotated[float, Gt(0)] = 2.0
+    # Stored type. float16 halves the size and keeps three digits.
+    dtype: Literal["float32", "float16"] = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("window_s", "step_s"):
+            seconds = getattr(self, name)
+            samples = seconds * self.rate_hz
+            if abs(samples - round(samples)) > 1e-6 or round(samples) < 1:
+                raise UsageProblem(
+                    f"windowing: {name} {seconds:g} is {samples:g} samples at {self.rate_hz:g} Hz; "
+                    "choose a whole number of samples."
+                )
+        low, high = self.band_hz
+        if not 0 < low < high < self.rate_hz / 2:
+            raise UsageProblem(
+                f"windowing: band_hz {low:g} to {high:g} must rise and end below half the rate "
+                f"({self.rate_hz / 2:g} Hz)."
+            )
+
+    @property
+    def window_samples(self) -> int:
+        return round(self.window_s * self.rate_hz)
+
+    @property
+    def step_samples(self) -> int:
+        return round(self.step_s * self.rate_hz)
+
+
+# What `eegpipe segment` offers without a params.yaml.
+WINDOWINGS = {"mdjpt": WindowingSettings()}
+
+
+def segment_dataset(clean: Path, out: Path, *, windowing: str, settings: WindowingSettings) -> None:
+    """Cut all recordings of a cleaned data set into one segment store.
+
+    Parameters
+    ----------
+    clean : Path
+        A derivative written by ``clean`` (recordings with ``desc-clean``).
+    out : Path
+        The store, a folder that ends in ``.zarr``. An older one is replaced when the new one is complete.
+    windowing : str
+        Name of the settings, kept in the store.
+
+    Raises
+    ------
+    DataProblem
+        A recording whose events, channels or signal are wrong. No store is written then.
+    UsageProblem
+        ``clean`` holds no cleaned recording.
+    """
+    from eegpipe import bids, datasets
+    from eegpipe.fingerprint import digest, file_digest
+    from eegpipe.progress import bar
+
+    recordings = bids.list_recordings(clean, description="clean")
+    if not recordings:
+        raise UsageProblem(f"{clean}: no cleaned recording (*_desc-clean_eeg.vhdr) in it. Run the clean stage first.")
+    dataset = datasets.get(bids.dataset_name(clean))
+    sources = {
+        file.relative_to(clean).as_posix(): file_digest(file)
+        for id in recordings
+        for file in bids.recording_files(clean, id, description="clean")
+    }
+
+    def trials() -> Iterator[TrialSegments]:
+        with bar(f"Segments of {dataset.title}", len(recordings)) as advance:
+            for id in recordings:
+                yield from segment_recording(bids.read_recording(clean, id, description="clean"), settings)
+                advance()
+
+    header = StoreHeader(
+        dataset=dataset.name,
+        windowing=windowing,
+        rate_hz=settings.rate_hz,
+        labels=dataset.labels,
+        dtype=settings.dtype,
+        attributes={
+            "band_hz": list(settings.band_hz),
+            "window_s": settings.window_s,
+            "step_s": settings.step_s,
+            "recordings": len(recordings),
+            "recordings_left_out": _left_out(clean),
+            "simulated": bids.is_simulated(clean),
+            "settings_hash": digest(settings),
+            "clean_digest": digest(sources),
+        },
+    )
+    write_store(out, trials(), header)
+
+
+def _left_out(clean: Path) -> list[str]:
+    """The recordings that quality.tsv lists and cleaning could not finish: nothing is missing without a trace."""
+    table = clean / "quality.tsv"
+    if not table.is_file():
+        return []
+    with table.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines, delimiter="\t"))
+    return sorted((row["recording"] for row in rows if row["status"] != "ok"), key=natural_key)
+
+
+def segment_recording(recording: Recording, settings: WindowingSettings) -> Iterator[TrialSegments]:
+    """The windows of each trial of a recording, in order of time; none for a trial shorter than a window.
+
+    Raises
+    ------
+    DataProblem
+        No EEG channel, a channel outside the schema, a rate that cannot be brought to ``settings.rate_hz``, a stimulus
+        that crosses a boundary, another stimulus or the end, NaN in the signal.
+    """
+    stem = recording.id.stem
+    rate_hz = float(recording.raw.info["sfreq"])
+    names = _scalp_channels(recording)
+    ratio = _ratio(rate_hz, settings, stem)
+    sections = signal.butter(BUTTERWORTH_ORDER, settings.band_hz, "bandpass", fs=rate_hz, output="sos")
+    # The margin covers the anti-alias filter and is a multiple of the denominator, so that it is a whole number of new
+    # samples: the grid of new samples then runs through the onset.
+    reach = math.ceil(ANTI_ALIAS_SAMPLES * max(1, 1 / ratio))
+    margin = ratio.denominator * math.ceil(reach / ratio.denominator)
+    padding = max(margin, round(REFLECTED_PERIODS / settings.band_hz[0] * rate_hz))
+
+    spans = _spans(recording)
+    for first, end in recording.blocks:
+        inside = [(event, start, stop) for event, start, stop in spans if first <= start < end]
+        if not inside:
+            continue
+        block = recording.raw.get_data(picks=names, start=first, stop=end) * 1e6
+        if not np.isfinite(block).all():
+            bad = [name for name, signal_uv in zip(names, block, strict=True) if not np.isfinite(signal_uv).all()]
+            raise DataProblem(
+                f"{stem}: signal", f"NaN or infinity in {', '.join(bad)}", "finite signal", "Clean it again."
+            )
+        block = np.pad(block, ((0, 0), (padding, padding)), mode="reflect", reflect_type="odd")
+        block = signal.sosfiltfilt(sections, block, axis=1, padlen=0)
+        for event, start, stop in inside:
+            at = start - first + padding
+            piece = block[:, at - margin : at + (stop - start) + margin]
+            skip = int(margin * ratio)
+            count = int((stop - start) * ratio)  # rounded down: a window must end before the trial does
+            resampled = signal.resample_poly(piece, ratio.numerator, ratio.denominator, axis=1)
+            yield _cut(resampled[:, skip : skip + count], recording, event, start / rate_hz, names, settings)
+
+
+def _cut(
+    trial_uv: np.ndarray,
+    recording: Recording,
+    event: Event,
+    onset_s: float,
+    names: tuple[str, ...],
+    settings: WindowingSettings,
+) -> TrialSegments:
+    """Windows of one trial (channel, sample), whose first sample is the onset of the event."""
+    width, step = settings.window_samples, settings.step_samples
+    if trial_uv.shape[1] < width:
+        windows = np.empty((0, len(names), width))
+    else:
+        windows = np.lib.stride_tricks.sliding_window_view(trial_uv, width, axis=1)[:, ::step].transpose(1, 0, 2)
+    since_onset_s = np.arange(len(windows)) * step / settings.rate_hz
+    assert event.stimulus is not None  # _spans has seen to it
+    return TrialSegments(
+        eeg=windows,
+        channels=names,
+        subject=recording.id.subject,
+        session=recording.id.session or "1",
+        trial=event.trial,
+        stimulus=event.stimulus,
+        stimulus_time=event.stimulus_offset_s + since_onset_s,
+        recording_time=onset_s + since_onset_s,
+        label=event.label,
+        affect=event.affect,
+    )
+
+
+def _scalp_channels(recording: Recording) -> tuple[str, ...]:
+    kinds = zip(recording.raw.ch_names, recording.raw.get_channel_types(), strict=True)
+    names = tuple(name for name, kind in kinds if kind == "eeg" and name not in REFERENCES)
+    unknown = [name for name in names if canonical(name) != name]
+    if unknown or not names:
+        raise DataProblem(
+            f"{recording.id.stem}: channels",
+            f"{', '.join(unknown)}, not in the unified channel schema" if unknown else "no EEG channel",
+            "EEG channels with names of the schema",
+            "Correct the channel names and types in the BIDS data set, or add the electrode to eegpipe/channels.tsv.",
+        )
+    return names
+
+
+def _ratio(rate_hz: float, settings: WindowingSettings, stem: str) -> Fraction:
+    """New rate / old rate as a small exact fraction."""
+    ratio = (Fraction(settings.rate_hz) / Fraction(rate_hz)).limit_denominator(10_000)
+    if abs(float(ratio) * rate_hz - settings.rate_hz) > 1e-9 * settings.rate_hz:
+        raise DataProblem(
+            f"{stem}: SamplingFrequency",
+            f"{rate_hz!r} Hz",
+            f"a rate with a simple ratio to {settings.rate_hz:g} Hz",
+            "Check the rate in the file's header, or choose another rate_hz.",
+        )
+    if settings.band_hz[1] >= rate_hz / 2:
+        raise DataProblem(
+            f"{stem}: SamplingFrequency",
+            f"{rate_hz:g} Hz",
+            f"more than {2 * settings.band_hz[1]:g} Hz, twice the upper band edge",
+            "Lower the upper edge of band_hz.",
+        )
+    return ratio
+
+
+def _spans(recording: Recording) -> list[tuple[Event, int, int]]:
+    """Every stimulus with its (first, last + 1) sample, in order of time."""
+    rate_hz = float(recording.raw.info["sfreq"])
+    spans: list[tuple[Event, int, int]] = []
+    for event in recording.stimuli:
+        start, stop = round(event.onset_s * rate_hz), round((event.onset_s + event.duration_s) * rate_hz)
+        if stop == recording.raw.n_times + 1:  # a duration written with few decimals
+            stop -= 1
+        where = f"{recording.id.stem}: events, trial {event.trial}"
+        cure = "Correct the event's onset and duration."
+        if event.stimulus is None:
+            raise DataProblem(where, "a stimulus event without stimulus", "the clip's id", cure)
+        end = next((end for first, end in recording.blocks if first <= start < end), 0)
+        if start < 0 or stop > end:
+            raise DataProblem(
+                where,
+                f"samples {start} to {stop}, across a boundary or the end of the recording",
+                "a stimulus inside one block",
+                cure,
+            )
+        if spans and start < spans[-1][2]:
+            raise DataProblem(
+                where, f"a start before the end of trial {spans[-1][0].trial}", "one stimulus at a time", cure
+            )
+        spans.append((event, start, stop))
+    return spans
