@@ -51,6 +51,8 @@ def imported_modules(*modules: str, without: Sequence[str] = ()) -> tuple[str, .
     while waiting:
         module = waiting.pop()
         origin = _origin(module)
+        if origin is not None and origin.name == "__init__.py" and not module.endswith(".__init__"):
+            module += ".__init__"  # the package's own file, not all that lies below it
         if module in found or module in without or origin is None:
             continue
         found.add(module)
@@ -94,9 +96,8 @@ def code_digest(*modules: str, packages: Sequence[str] = ()) -> str:
     Parameters
     ----------
     modules : str
-        Importable names. A package stands for its ``__init__.py`` only; :func:`imported_modules` finds what a module
-        uses. A table of the same name beside a module (``channels.tsv`` beside ``channels.py``) is part of it. Order
-        does not count.
+        Importable names. A package stands for all modules below it (``package.__init__`` for that file alone); a table
+        of the same name beside a module (``channels.tsv`` beside ``channels.py``) is part of it. Order does not count.
     packages : sequence of str
         Distributions whose installed version matters (``"mne"``).
     """
@@ -111,7 +112,11 @@ def _source_digest(module: str) -> str:
     origin = _origin(module)
     if origin is None:
         raise ModuleNotFoundError(f"no source file for the module '{module}'")
-    return digest([file_digest(path) for path in (origin, origin.with_suffix(".tsv")) if path.is_file()])
+    if origin.name == "__init__.py" and not module.endswith(".__init__"):
+        files = {path.relative_to(origin.parent).as_posix(): path for path in origin.parent.rglob("*.py")}
+    else:
+        files = {path.name: path for path in (origin, origin.with_suffix(".tsv")) if path.is_file()}
+    return digest({name: file_digest(path) for name, path in files.items()})
 
 
 def _plain(value: Any) -> Any:

@@ -81,12 +81,15 @@ def test_code_digest_sees_code_tables_and_versions(tmp_path: Path, monkeypatch: 
         fingerprint._source_digest.cache_clear()
         return code_digest(*names, **kwargs)
 
-    module = fresh("fingerprinted.chain")
+    module, whole = fresh("fingerprinted.chain"), fresh("fingerprinted")
+    first_file = fresh("fingerprinted.__init__")
     assert fresh("fingerprinted.chain") == module
     assert fresh("fingerprinted.chain", "fingerprinted") == fresh("fingerprinted", "fingerprinted.chain")
     assert fresh("fingerprinted.chain", packages=["numpy"]) != module
     (package / "chain.py").write_text("a = 2\n")
     assert fresh("fingerprinted.chain") != module
+    assert fresh("fingerprinted") != whole
+    assert fresh("fingerprinted.__init__") == first_file
     changed = fresh("fingerprinted.chain")
     (package / "chain.tsv").write_text("id\tname\n")
     assert fresh("fingerprinted.chain") != changed
@@ -108,7 +111,7 @@ def test_imported_modules_follows_the_package_and_no_further(tmp_path: Path, mon
     for name, text in sources.items():
         (tmp_path / "followed" / name).write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    chain = ("followed", "followed.chain", "followed.deep")
+    chain = ("followed.__init__", "followed.chain", "followed.deep")
     assert imported_modules("followed.stage", without=["followed.talk"]) == (*chain, "followed.stage")
     assert "followed.only_for_talk" in imported_modules("followed.stage")
     assert imported_modules("followed.typed") == ("followed.typed",)
