@@ -1,0 +1,131 @@
+"""Figures before and after cleaning: what a person looks at first when a recording behaves strangely."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import signal
+
+from eegpipe.clean.filters import spectrum
+
+_FRONTAL = ("Fp1", "Fpz", "Fp2", "AF3", "AF4", "AF7", "AF8")
+_OCCIPITAL = ("O1", "Oz", "O2", "PO3", "POz", "PO4", "PO7", "PO8", "P7", "P8")
+_ALPHA_HZ = (7.0, 13.0)
+_BLINK_BAND_HZ = (1.0, 10.0)
+# A blink stands out of the frontal signal by this many robust deviations and is at least this high, microvolt.
+_BLINK_DEVIATIONS = 5.0
+_LEAST_BLINK_UV = 40.0
+_FEWEST_BLINKS = 3
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One recording, once before and once after cleaning. None: cannot be measured here.
+
+    blink_uv
+        Mean height of the blinks found BEFORE cleaning, on the frontal channels, microvolt. Averaged over blinks, so that
+        brain signal cancels and the residue shows.
+    line_db
+        Power at the line frequency against its surroundings, decibel; 0 is none.
+    alpha_peak_hz, alpha_uv2
+        Frequency of the occipital peak in 7-13 Hz after removal of the 1/f slope (None without a peak), and mean power
+        density of that band, microvolt squared per Hz.
+    amplitude_uv
+        Root of the power at 1-40 Hz, median over EEG channels, microvolt.
+    """
+
+    blink_uv: float | None
+    line_db: float | None
+    alpha_peak_hz: float | None
+    alpha_uv2: float | None
+    amplitude_uv: float
+
+
+def figures(
+    data_uv: np.ndarray,
+    names: Sequence[str],
+    blocks: Sequence[tuple[int, int]],
+    rate_hz: float,
+    line_hz: float,
+    blinks: np.ndarray,
+) -> Figures:
+    """Measure ``data_uv`` (channel, sample), microvolt. ``blinks`` comes from :func:`find_blinks`."""
+    frequencies_hz, power = spectrum(data_uv, blocks, rate_hz)
+    occipital = [index for index, name in enumerate(names) if name in _OCCIPITAL]
+    peak_hz, alpha = _alpha(frequencies_hz, power[occipital]) if occipital else (None, None)
+    middle = (frequencies_hz >= 1) & (frequencies_hz <= 40)
+    total = power[:, middle].sum(axis=1) * (frequencies_hz[1] if len(frequencies_hz) else 0.0)
+    return Figures(
+        blink_uv=_rounded(_blink_height(data_uv, names, rate_hz, blinks), 2),
+        line_db=_rounded(_line(frequencies_hz, power, line_hz), 2),
+        alpha_peak_hz=peak_hz,
+        alpha_uv2=_rounded(alpha, 3),
+        amplitude_uv=round(float(np.sqrt(np.median(total))), 3),
+    )
+
+
+def find_blinks(data_uv: np.ndarray, names: Sequence[str], rate_hz: float) -> np.ndarray:
+    """Samples of the blinks' peaks, from the mean of the frontal channels; empty without frontal channels.
+
+    A blink is a positive peak there (the upper lid drags charge upwards) that stands out of the robust spread.
+    """
+    frontal = _frontal_signal(data_uv, names, rate_hz)
+    if frontal is None:
+        return np.empty(0, dtype=np.intp)
+    spread = 1.4826 * np.median(np.abs(frontal - np.median(frontal)))
+    height = max(_BLINK_DEVIATIONS * spread, _LEAST_BLINK_UV)
+    # Higher than any blink is a glitch.
+    peaks, _ = signal.find_peaks(frontal, height=(height, 1000.0), distance=max(1, round(0.3 * rate_hz)))
+    margin = round(0.6 * rate_hz)
+    return peaks[(peaks >= margin) & (peaks < len(frontal) - margin)]
+
+
+def _frontal_signal(data_uv: np.ndarray, names: Sequence[str], rate_hz: float) -> np.ndarray | None:
+    frontal = [index for index, name in enumerate(names) if name in _FRONTAL]
+    if not frontal:
+        return None
+    sections = signal.butter(2, _BLINK_BAND_HZ, "bandpass", fs=rate_hz, output="sos")
+    return signal.sosfiltfilt(sections, data_uv[frontal].mean(axis=0))
+
+
+def _blink_height(data_uv: np.ndarray, names: Sequence[str], rate_hz: float, blinks: np.ndarray) -> float | None:
+    frontal = _frontal_signal(data_uv, names, rate_hz)
+    if frontal is None or len(blinks) < _FEWEST_BLINKS:
+        return None
+    away = round(0.5 * rate_hz)
+    mean = frontal[blinks].mean()
+    return float(mean - (frontal[blinks - away].mean() + frontal[blinks + away].mean()) / 2)
+
+
+def _line(frequencies_hz: np.ndarray, power: np.ndarray, line_hz: float) -> float | None:
+    if not len(frequencies_hz) or not 0 < line_hz < frequencies_hz[-1] - 4:
+        return None
+    distance = np.abs(frequencies_hz - line_hz)
+    typical = np.median(power, axis=0)
+    around = np.median(typical[(distance >= 2.5) & (distance <= 6)])
+    at = typical[distance <= 0.5].max()
+    return float(10 * np.log10(at / around)) if at > 0 and around > 0 else None
+
+
+def _alpha(frequencies_hz: np.ndarray, power: np.ndarray) -> tuple[float | None, float | None]:
+    wide = (frequencies_hz >= 3) & (frequencies_hz <= 25)
+    if not wide.any():
+        return None, None
+    level = np.median(power, axis=0)
+    inside = (frequencies_hz >= _ALPHA_HZ[0]) & (frequencies_hz <= _ALPHA_HZ[1])
+    outside = wide & ((frequencies_hz < 6) | (frequencies_hz > 14))
+    if not (level[wide] > 0).all():
+        return None, None
+    slope, offset = np.polyfit(np.log(frequencies_hz[outside]), np.log(level[outside]), 1)
+    rise = np.full(len(level), -np.inf)
+    rise[wide] = np.log(level[wide]) - (slope * np.log(frequencies_hz[wide]) + offset)
+    best = int(np.argmax(np.where(inside, rise, -np.inf)))
+    # A tenth more than the slope is no peak, nor is a shoulder of something outside the band.
+    is_peak = rise[best] > 0.1 and rise[best] >= rise[best - 1] and rise[best] >= rise[best + 1]
+    return (float(frequencies_hz[best]) if is_peak else None), float(level[inside].mean())
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
