@@ -83,7 +83,7 @@ def struct_field(value: Any, name: str, where: str) -> Any:
     if not names and isinstance(value, np.void):
         names = value.dtype.names
     if not names:
-        raise DataProblem(where, "something else", f"a struct with the field '{name}'", _COPY_AGAIN)
+        raise DataProblem(where, "no struct", f"a struct with the field '{name}'", _COPY_AGAIN)
     if name not in names:
         raise DataProblem(where, _found_names(name, names), f"a field '{name}'", _COPY_AGAIN)
     return value.flat[0][name] if isinstance(value, np.ndarray) else value[name]

@@ -1,0 +1,136 @@
+"""What holds for every data set: registry, facts, the marker, checks of a signal block."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import vendor_files
+
+from eegpipe import affect, channels, datasets
+from eegpipe.datasets.base import Facts
+from eegpipe.datasets.folders import find_folder, natural_key
+from eegpipe.datasets.signal import Channel, check_block, eeg_channels, join
+from eegpipe.errors import DataProblem, UsageProblem
+
+ALL = [datasets.get(name) for name in datasets.NAMES]
+
+
+def test_an_unknown_name_is_met_with_the_nearest():
+    with pytest.raises(UsageProblem, match="Did you mean 'dreamer'"):
+        datasets.get("dremer")
+
+
+@pytest.mark.parametrize("dataset", ALL, ids=lambda dataset: dataset.name)
+def test_facts_are_consistent(dataset):
+    facts = dataset.facts
+    assert len(set(facts.channels)) == len(facts.channels)
+    assert facts.trial_s is None or len(facts.trial_s) == facts.trials
+    assert facts.line_hz in (50, 60)
+    scalp = [name for name in map(channels.canonical, facts.channels) if name and name not in channels.REFERENCES]
+    assert len(scalp) == {"seed": 62, "deap": 32, "faced": 30, "dreamer": 14, "eegmat": 19}[dataset.name]
+    for word in dataset.labels if dataset.name != "eegmat" else ():
+        assert abs(affect.from_word(word).valence) <= 4
+    for text in (dataset.title, dataset.folder_hint, dataset.licence, dataset.citation, dataset.task_description):
+        assert text
+    assert "doi:10." in dataset.citation
+    assert len(dataset.authors) > 1
+
+
+def test_facts_of_the_papers():
+    counts = {dataset.name: (dataset.facts.subjects, dataset.facts.sessions, dataset.facts.trials) for dataset in ALL}
+    assert counts == {
+        "seed": (15, 3, 15),
+        "deap": (32, 1, 40),
+        "faced": (123, 1, 28),
+        "dreamer": (23, 1, 18),
+        "eegmat": (36, 1, 2),
+    }
+    assert sum(datasets.get("seed").facts.trial_s) == 3394
+
+
+@pytest.mark.parametrize("dataset", ALL, ids=lambda dataset: dataset.name)
+def test_an_absent_or_empty_folder_is_one_problem(dataset, tmp_path):
+    for folder in (tmp_path, tmp_path / "absent"):
+        assert datasets.recognise(folder) is None
+        found = dataset.discover(folder)
+        assert len(found.problems) == 1
+        assert not found.entries
+
+
+def test_importing_the_readers_imports_nothing_heavy():
+    code = "import sys; from eegpipe import datasets; [datasets.get(n) for n in datasets.NAMES]; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"mne", "scipy", "pandas", "torch"} & set(loaded)
+
+
+def test_marker_shrinks_counts_only(tmp_path):
+    facts = Facts(subjects=9, sessions=1, trials=3, rate_hz=100, channels=("Cz",), trial_s=(5.0, 6.0, 7.0))
+    assert facts.expected(tmp_path) is facts
+    vendor_files.mark(tmp_path, subjects=2, trials=2)
+    (tmp_path / "inner").mkdir()
+    for root in (tmp_path, tmp_path / "inner"):
+        shrunk = facts.expected(root)
+        assert (shrunk.subjects, shrunk.trials, shrunk.trial_s, shrunk.rate_hz) == (2, 2, (5.0, 6.0), 100)
+    vendor_files.mark(tmp_path, trial_s=[2])
+    assert facts.expected(tmp_path).trial_s == (2.0, 2.0, 2.0)
+    for wrong in ({"rate_hz": 50}, {"subjects": 0}, {"subjects": "2"}, {"trial_s": [1, 2]}, {"trial_s": ["x"]}):
+        vendor_files.mark(tmp_path, **wrong)
+        with pytest.raises(DataProblem, match="Simulate the data set again"):
+            facts.expected(tmp_path)
+    for text in ("", "[]", json.dumps({"facts": 3})):
+        (tmp_path / "eegpipe-simulated.json").write_text(text)
+        with pytest.raises(DataProblem):
+            facts.expected(tmp_path)
+
+
+def test_a_problem_survives_the_trip_between_processes():
+    problem = DataProblem("a.mat", "x", "y", "z.")
+    assert str(pickle.loads(pickle.dumps(problem))) == "a.mat: found x, expected y. z."
+
+
+def test_numbers_sort_as_numbers():
+    names = ["s10", "s9", "a_eeg10", "a_eeg2", "10_2", "2_10", "s09"]
+    assert sorted(names, key=natural_key) == ["2_10", "10_2", "a_eeg2", "a_eeg10", "s9", "s09", "s10"]
+
+
+def test_only_known_folders_are_entered(tmp_path):
+    import re
+
+    (tmp_path / "backup" / "data").mkdir(parents=True)
+    (tmp_path / "backup" / "data" / "s01.dat").touch()
+    pattern = re.compile(r"s[0-9]+\.dat")
+    assert find_folder(tmp_path, pattern, ("data",)) is None
+    (tmp_path / "Data" / "DATA").mkdir(parents=True)
+    (tmp_path / "Data" / "DATA" / "s01.dat").touch()
+    assert find_folder(tmp_path, pattern, ("data",)) == tmp_path / "Data" / "DATA"
+
+
+def test_microvolts_survive_exactly():
+    block = vendor_files.noise(2, 1000).astype(np.float32) * np.float32(1.234567)
+    raw = join([("x", block)], [1000], [Channel("Cz"), Channel("GSR", "misc", volts=False)], 100.0, 50.0)
+    np.testing.assert_array_equal((raw.get_data()[0] * 1e6).astype(np.float32), block[0])
+    np.testing.assert_array_equal(raw.get_data()[1].astype(np.float32), block[1])
+
+
+def test_a_slow_offset_does_not_hide_the_unit():
+    layout = eeg_channels(["Cz", "T3", "A1"])
+    assert [(channel.name, channel.kind) for channel in layout] == [("Cz", "eeg"), ("T7", "eeg"), ("A1", "misc")]
+    block = vendor_files.noise(3, 1000) * 1e-6 + 4200
+    with pytest.raises(DataProblem, match="as if in volt"):
+        check_block(block, layout, "x")
+    check_block(vendor_files.noise(3, 1000) + 4200, layout, "x")
+
+
+@pytest.mark.parametrize(("spread_uv", "right"), [(0.05, False), (0.2, True), (900, True), (2000, False)])
+def test_the_range_of_spreads(spread_uv, right):
+    block = vendor_files.noise(2, 20_000) / 10 * spread_uv
+    if right:
+        check_block(block, eeg_channels(["Cz", "Pz"]), "x")
+    else:
+        with pytest.raises(DataProblem, match="a typical spread"):
+            check_block(block, eeg_channels(["Cz", "Pz"]), "x")

@@ -1,0 +1,159 @@
+"""DREAMER: cells in structs in cells, uint8 scores, one file for all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import vendor_files
+
+from eegpipe import datasets
+from eegpipe.datasets import dreamer
+from eegpipe.datasets.formats import matlab
+from eegpipe.errors import DataProblem
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    root = tmp_path_factory.mktemp("dreamer")
+    vendor_files.dreamer(root, vendor_files.dreamer_content())
+    return root
+
+
+def read(root, index=0):
+    return dreamer.DATASET.read(root, dreamer.DATASET.discover(root).entries[index])
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """Write a changed file of one subject and three clips, and return the refusal."""
+
+    def damage(change, **marks) -> DataProblem:
+        content = vendor_files.dreamer_content(subjects=1, clips=3)
+        change(content)
+        vendor_files.dreamer(tmp_path, content, subjects=1, clips=3, **marks)
+        with pytest.raises(DataProblem) as caught:
+            read(tmp_path)
+        return caught.value
+
+    return damage
+
+
+def test_signal_and_events(tree):
+    assert datasets.recognise(tree).name == "dreamer"
+    recording = read(tree, 1)
+    eeg = vendor_files.dreamer_content()["Data"][0, 1]["EEG"]
+    assert recording.raw.ch_names == vendor_files.EPOC
+    assert len(recording.blocks) == 36
+    for number, (first, last) in enumerate(recording.blocks):
+        part = ("baseline", "stimuli")[number % 2]
+        signal_uv = (recording.raw.get_data()[:, first:last] * 1e6).astype(np.float32)
+        np.testing.assert_array_equal(signal_uv, eeg[part][number // 2, 0].T.astype(np.float32))
+    kinds = [event.kind for event in sorted(recording.events, key=lambda event: event.onset_s)]
+    assert kinds.count("baseline") == kinds.count("stimulus") == 18
+    first, second = recording.stimuli[:2]
+    assert (first.onset_s, first.duration_s, second.onset_s) == (2, 3, 7)
+    assert (first.stimulus, first.label, second.label) == ("dreamer/01", "calmness", "surprise")
+    assert (recording.sex, recording.age) == ("F", 23)
+
+
+def test_small_integers_do_not_wrap(tree):
+    scores = vendor_files.dreamer_content()["Data"][0, 0]
+    assert scores["ScoreValence"].dtype == np.uint8
+    assert scores["ScoreValence"].min() < 3
+    for event in read(tree).stimuli:
+        valence, arousal = (float(scores[name][event.trial - 1, 0]) for name in ("ScoreValence", "ScoreArousal"))
+        assert event.ratings["valence"] == valence
+        assert event.affect.valence == (valence - 3) * 2
+        assert event.affect.arousal == (arousal - 3) * 2
+
+
+def test_the_file_is_parsed_once(tree, monkeypatch):
+    calls = []
+    original = matlab.read_variable
+    monkeypatch.setattr(matlab, "read_variable", lambda *arguments: calls.append(1) or original(*arguments))
+    dreamer._parsed.cache_clear()
+    assert [read(tree, index).id.subject for index in (0, 1, 0)] == ["01", "02", "01"]
+    assert len(calls) == 1
+
+
+def test_a_replaced_file_is_read_anew(tmp_path):
+    content = vendor_files.dreamer_content(subjects=1, clips=3)
+    vendor_files.dreamer(tmp_path, content, subjects=1, clips=3)
+    assert read(tmp_path).age == 22
+    content["Data"][0, 0]["Age"] = "41"
+    vendor_files.dreamer(tmp_path, content, subjects=1, clips=3)
+    assert read(tmp_path).age == 41
+
+
+def test_a_broken_subject_does_not_spoil_the_others(tmp_path):
+    content = vendor_files.dreamer_content(subjects=2, clips=3)
+    del content["Data"][0, 0]["ScoreArousal"]
+    vendor_files.dreamer(tmp_path, content, clips=3)
+    with pytest.raises(DataProblem, match=r"Data\{1\}"):
+        read(tmp_path, 0)
+    assert read(tmp_path, 1).id.subject == "02"
+
+
+def set_clip(part, clip, array):
+    def change(content):
+        content["Data"][0, 0]["EEG"][part][clip - 1, 0] = array
+
+    return change
+
+
+def set_field(name, value):
+    def change(content):
+        content["Data"][0, 0][name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "told"),
+    [
+        (lambda content: content.pop("EEG_SamplingRate"), "DREAMER", "nearest ECG_SamplingRate"),
+        (lambda content: content.update(EEG_SamplingRate=256), "DREAMER.EEG_SamplingRate", "256"),
+        (lambda content: content.update(noOfSubjects=2), "DREAMER.noOfSubjects", "2"),
+        (
+            lambda content: content.update(EEG_Electrodes=vendor_files.cells(vendor_files.EPOC[::-1])),
+            "DREAMER.EEG_Electrodes",
+            "AF4 F8",
+        ),
+        (lambda content: content.update(Data=np.zeros((1, 1))), "Data", "ndarray"),
+        (set_clip("stimuli", 2, vendor_files.noise(14, 384)), "Data{1}.EEG.stimuli{2}", "shape (14, 384)"),
+        (set_clip("stimuli", 2, vendor_files.noise(300, 14)), "Data{1}.EEG.stimuli{2}", "300 samples"),
+        (set_clip("stimuli", 3, np.full((384, 14), np.nan)), "Data{1}.EEG.stimuli{3}", "NaN"),
+        (set_clip("baseline", 1, vendor_files.noise(256, 14) * 1e-6), "Data{1}.EEG.baseline{1}", "as if in volt"),
+        (set_clip("baseline", 1, "text"), "Data{1}.EEG.baseline{1}", "<U4"),
+        (set_field("ScoreValence", np.array([[1], [0], [5]])), "Data{1}.ScoreValence", "0 for clip 2"),
+        (set_field("ScoreArousal", np.array([[1], [2.5], [5]])), "Data{1}.ScoreArousal", "2.5 for clip 2"),
+        (set_field("ScoreDominance", np.array([[1], [5]])), "Data{1}.ScoreDominance", "2 scores"),
+        (set_field("EEG", 3.0), "Data{1}.EEG", "no struct"),
+    ],
+)
+def test_what_is_refused(damaged, change, where, told):
+    problem = damaged(change)
+    assert problem.where.startswith(f"DREAMER.mat: {where}")
+    assert told in problem.found
+
+
+def test_real_durations_are_expected_without_the_marker(tmp_path):
+    content = vendor_files.dreamer_content(subjects=1, clip_s=0.1, baseline_s=0.1)
+    content["noOfSubjects"] = 23
+    content["Data"] = np.repeat(content["Data"], 23, axis=1)
+    vendor_files.dreamer(tmp_path, content)
+    (tmp_path / "eegpipe-simulated.json").unlink()
+    with pytest.raises(DataProblem) as caught:
+        read(tmp_path)
+    assert caught.value.where == "DREAMER.mat: Data{1}.EEG.baseline{1}"
+    assert caught.value.expected == "61 s at 128 Hz"
+
+
+def test_truncated_and_absent_files(tmp_path):
+    file = vendor_files.dreamer(tmp_path, vendor_files.dreamer_content())
+    file.write_bytes(file.read_bytes()[:100_000])
+    with pytest.raises(DataProblem, match="cannot be read"):
+        read(tmp_path)
+    file.unlink()
+    assert not dreamer.DATASET.recognise(tmp_path)
+    assert "DREAMER.mat" in dreamer.DATASET.discover(tmp_path).problems[0].found
