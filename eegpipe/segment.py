@@ -107,18 +107,14 @@ def segment_dataset(clean: Path, out: Path, *, windowing: str, settings: Windowi
         ``clean`` holds no cleaned recording.
     """
     from eegpipe import bids, datasets
-    from eegpipe.fingerprint import digest, file_digest
+    from eegpipe.fingerprint import digest
     from eegpipe.progress import bar
 
     recordings = bids.list_recordings(clean, description="clean")
     if not recordings:
         raise UsageProblem(f"{clean}: no cleaned recording (*_desc-clean_eeg.vhdr) in it. Run the clean stage first.")
     dataset = datasets.get(bids.dataset_name(clean))
-    sources = {
-        file.relative_to(clean).as_posix(): file_digest(file)
-        for id in recordings
-        for file in bids.recording_files(clean, id, description="clean")
-    }
+    sources = {id.stem: bids.recording_digest(clean, id, description="clean") for id in recordings}
 
     def trials() -> Iterator[TrialSegments]:
         with bar(f"Segments of {dataset.title}", len(recordings)) as advance:
@@ -172,7 +168,7 @@ def segment_recording(recording: Recording, settings: WindowingSettings) -> Iter
     sections = signal.butter(BUTTERWORTH_ORDER, settings.band_hz, "bandpass", fs=rate_hz, output="sos")
     # The margin covers the anti-alias filter and is a multiple of the denominator, so that it is a whole number of new
     # samples: the grid of new samples then runs through the onset.
-    reach = math.ceil(ANTI_ALIAS_SAMPLES * max(1, 1 / ratio))
+    reach = math.ceil(ANTI_ALIAS_SAMPLES * max(1.0, 1 / float(ratio)))
     margin = ratio.denominator * math.ceil(reach / ratio.denominator)
     padding = max(margin, round(REFLECTED_PERIODS / settings.band_hz[0] * rate_hz))
 

@@ -7,7 +7,7 @@ import pytest
 from eegpipe import affect
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.recording import Event, Recording, RecordingId
-from eegpipe.segment import WindowingSettings, segment_recording
+from eegpipe.segment import WindowingSettings, segment_dataset, segment_recording
 
 RATES = (125.0, 128.0, 200.0, 250.0, 500.0)
 CHANNELS = ("Fp1", "Cz", "A1", "HEOG")
@@ -191,3 +191,76 @@ def test_wrong_recordings_are_refused(changes, where, found):
 def test_settings_that_do_not_fit_together_are_refused(changes):
     with pytest.raises(UsageProblem, match="windowing: "):
         WindowingSettings(**changes)
+
+
+def write_clean(root, *, subjects=("9", "10"), dataset="seed"):
+    """A cleaned data set of two sessions with three trials of 9, 12 and 4 s, the last one too short."""
+    from eegpipe import bids, datasets
+
+    rate_hz = 200.0
+    random = np.random.default_rng(1)
+    for subject in subjects:
+        for session in ("1", "2"):
+            events = [
+                stimulus(0, 9, 1, label="positive", affect=affect.from_word("positive")),
+                boundary(9),
+                stimulus(9.5, 12, 2, label="negative", affect=affect.from_word("negative")),
+                stimulus(22, 4, 3, label="neutral"),
+            ]
+            recording = make_recording(
+                random.normal(0, 20, round(30 * rate_hz)), events, rate_hz, subject=subject, session=session
+            )
+            bids.write_recording(recording, root, description="clean")
+    bids.write_root(
+        root,
+        dataset=datasets.get(dataset),
+        simulated=True,
+        description="clean",
+        derivative={"Name": "clean", "Version": "1", "Description": "Cleaned"},
+    )
+    return root
+
+
+def test_a_cleaned_data_set_becomes_one_store(tmp_path):
+    from eegpipe.loader import load
+    from eegpipe.store import open_store
+
+    clean = write_clean(tmp_path / "clean")
+    segment_dataset(clean, tmp_path / "seed.zarr", windowing="mdjpt", settings=WindowingSettings())
+    segments = load(tmp_path / "seed.zarr")
+    assert (segments.dataset, segments.subject_names, segments.session_names) == ("seed", ("9", "10"), ("1", "2"))
+    assert segments.channels == ("Fp1", "Cz")
+    assert segments.eeg.shape == (4 * (3 + 4), 2, 625)
+    assert segments.labels == ("negative", "neutral", "positive")
+    assert segments.recording_time[:7].tolist() == [0, 2, 4, 9.5, 11.5, 13.5, 15.5]
+    assert segments.stimulus_time[:7].tolist() == [0, 2, 4, 0, 2, 4, 6]
+    assert segments.label[:7].tolist() == [2, 2, 2, 0, 0, 0, 0]
+    assert segments.valence[:7] == pytest.approx([1.71] * 3 + [-2.1] * 4)
+    assert [segments.stimulus_names[key] for key in segments.stimulus[:7]] == ["seed/01"] * 3 + ["seed/02"] * 4
+    assert segments.session.tolist() == ([0] * 7 + [1] * 7) * 2
+    with open_store(tmp_path / "seed.zarr") as store:
+        kept = store.attrs
+    assert (kept["trials"], kept["trials_shorter_than_window"], kept["recordings"]) == (12, 4, 4)
+    assert (kept["simulated"], kept["band_hz"], kept["window_s"], kept["step_s"]) == (True, [0.5, 47.0], 5.0, 2.0)
+    assert len(kept["settings_hash"]) == len(kept["clean_digest"]) == 64
+
+    segment_dataset(clean, tmp_path / "again.zarr", windowing="mdjpt", settings=WindowingSettings())
+    assert load(tmp_path / "again.zarr").digest == segments.digest
+    half = WindowingSettings(dtype="float16")
+    segment_dataset(clean, tmp_path / "half.zarr", windowing="mdjpt", settings=half)
+    np.testing.assert_allclose(load(tmp_path / "half.zarr").eeg, segments.eeg, rtol=2**-11, atol=1e-4)
+
+
+def test_one_bad_recording_leaves_no_store_and_is_named(tmp_path):
+    clean = write_clean(tmp_path / "clean", subjects=("9",))
+    events = clean / "sub-9/ses-2/eeg/sub-9_ses-2_task-emotion_desc-clean_events.tsv"
+    events.write_text(events.read_text().replace("negative", "gloomy"))
+    with pytest.raises(DataProblem, match="gloomy") as refused:
+        segment_dataset(clean, tmp_path / "seed.zarr", windowing="mdjpt", settings=WindowingSettings())
+    assert "subject 9, session 2, trial 2" in refused.value.where
+    assert [item.name for item in tmp_path.iterdir()] == ["clean"]
+
+
+def test_a_folder_without_cleaned_recordings_is_refused(tmp_path):
+    with pytest.raises(UsageProblem, match="no cleaned recording"):
+        segment_dataset(tmp_path, tmp_path / "a.zarr", windowing="mdjpt", settings=WindowingSettings())
