@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from eegpipe import affect
+from eegpipe.channels import position, schema
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.recording import Event, Recording, RecordingId
 from eegpipe.segment import WindowingSettings, segment_dataset, segment_recording
@@ -19,6 +20,8 @@ def make_recording(signal_uv, events, rate_hz, *, subject="01", session=None, ch
     info = mne.create_info(list(channels), rate_hz, kinds)
     data = np.asarray(signal_uv) * np.arange(1, len(channels) + 1)[:, np.newaxis] * 1e-6
     raw = mne.io.RawArray(data, info, verbose="error")
+    positions = {name: position(name) for name in channels if name in schema()}
+    raw.set_montage(mne.channels.make_dig_montage(positions, coord_frame="head"), on_missing="ignore")
     return Recording(RecordingId(subject, session), raw, events, "average", 50.0)
 
 

@@ -1,0 +1,162 @@
+"""What is in a folder, and what is missing or suspicious about it: ``eegpipe inspect``.
+
+One function a kind of folder, in ``inspect_data`` (vendor files, BIDS, cleaned), ``inspect_store`` and
+``inspect_model``. Each fills a :class:`Report`; nothing is changed, and a fault in the data is a finding, never an
+exception.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from eegpipe.errors import DataProblem, UsageProblem
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """error: no later step can use this. warning: usable, but a person should look. note: good to know."""
+
+    severity: Severity
+    where: str
+    text: str
+    cure: str = ""
+
+
+@dataclass
+class Report:
+    """What :func:`inspect` found.
+
+    kind : ``"vendor files"``, ``"BIDS data set"``, ``"cleaned data set"``, ``"segment store"``, ``"model"``
+    facts : (name, value) rows, in the order in which a person asks
+    contents : one row for each recording, subject or data set
+    """
+
+    kind: str
+    title: str
+    facts: list[tuple[str, Any]] = field(default_factory=list)
+    contents: list[dict[str, Any]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """True if there is neither an error nor a warning."""
+        return all(finding.severity == "note" for finding in self.findings)
+
+    def error(self, where: str, text: str, cure: str = "") -> None:
+        self.findings.append(Finding("error", where, text, cure))
+
+    def warning(self, where: str, text: str, cure: str = "") -> None:
+        self.findings.append(Finding("warning", where, text, cure))
+
+    def note(self, where: str, text: str, cure: str = "") -> None:
+        self.findings.append(Finding("note", where, text, cure))
+
+    def problem(self, problem: DataProblem) -> None:
+        """A refusal of a reader, as an error."""
+        self.error(problem.where, f"found {problem.found}, expected {problem.expected}", problem.cure)
+
+    def to_json(self) -> str:
+        """All of it as JSON; ``ok`` first, facts as a mapping."""
+        content = {
+            "ok": self.ok,
+            "kind": self.kind,
+            "title": self.title,
+            "facts": dict(self.facts),
+            "contents": self.contents,
+            "findings": [dataclasses.asdict(finding) for finding in self.findings],
+        }
+        return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def inspect(path: Path, *, validate: bool = False) -> Report:
+    """Recognise what ``path`` is and look into it.
+
+    Parameters
+    ----------
+    path : Path
+        A vendor's folder, a BIDS data set, a cleaned derivative, a segment store or a model.
+    validate : bool
+        Also run the official BIDS validator (on BIDS data sets and derivatives).
+
+    Raises
+    ------
+    UsageProblem
+        ``path`` does not exist, or is none of these.
+    """
+    from eegpipe import datasets
+    from eegpipe.inspect_data import inspect_bids, inspect_vendor
+    from eegpipe.inspect_model import inspect_model
+    from eegpipe.inspect_store import inspect_store
+
+    path = Path(path)
+    if not path.exists():
+        raise UsageProblem(f"{path}: does not exist.")
+    if (path / "zarr.json").is_file():
+        return inspect_store(path)
+    if any((path / name).is_file() for name in ("weights.safetensors", "config.json", "manifest.json")):
+        return inspect_model(path)
+    if (path / "dataset_description.json").is_file():
+        return inspect_bids(path, validate=validate)
+    dataset = datasets.recognise(path) if path.is_dir() else None
+    if dataset is not None:
+        return inspect_vendor(path, dataset)
+    hints = "\n".join(f"  files of {known.title}: {known.folder_hint}" for known in map(datasets.get, datasets.NAMES))
+    raise UsageProblem(
+        f"{path}: not recognised. Looked for\n{hints}\n"
+        "  a BIDS data set or a cleaned derivative: dataset_description.json\n"
+        "  a segment store: zarr.json\n"
+        "  a model: weights.safetensors, config.json, manifest.json\n"
+        "Name the folder that directly holds these."
+    )
+
+
+def show(report: Report) -> None:
+    """Print a report for people."""
+    import sys
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    # Into a file or a pipe there is no width to respect.
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console.print(f"[bold]{escape(report.title)}[/bold]  ({report.kind})")
+    facts = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in report.facts:
+        facts.add_row(escape(name), escape(_text(value)))
+    console.print(facts)
+    if report.contents:
+        table = Table(header_style="bold")
+        for column, example in report.contents[0].items():
+            table.add_column(column, justify="right" if isinstance(example, int | float) else "left", overflow="fold")
+        for row in report.contents:
+            table.add_row(*(escape(_text(value)) for value in row.values()))
+        console.print(table)
+    colours = {"error": "red", "warning": "yellow", "note": "cyan"}
+    for severity in colours:
+        for finding in report.findings:
+            if finding.severity == severity:
+                cure = f" {finding.cure}" if finding.cure else ""
+                console.print(
+                    f"[{colours[severity]}]{severity}[/] {escape(finding.where)}: {escape(finding.text + cure)}"
+                )
+    console.print("Nothing suspicious." if report.ok else "Look at the findings above.")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    if isinstance(value, list | tuple):
+        words = [_text(item) for item in value]
+        return ", ".join(words[:24]) + (f" ... ({len(words)})" if len(words) > 24 else "")
+    return str(value)
