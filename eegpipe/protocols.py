@@ -63,10 +63,12 @@ PROTOCOLS: Mapping[str, Protocol] = {
 TRANSDUCTIVE: Mapping[str, str] = {
     "causal_normalisation": "features of a test subject are normalised on that subject's segments up to the present",
     "encoder_batch": "the encoder normalises over the test segments of one session of a subject, later ones included",
+    "encoder_whole_session": "the encoder normalises over a whole session, clips of the other part included",
     "lds_smoothing": "features are smoothed within a test trial, so a segment sees later segments of its trial",
     "priors_over_all_subjects": "the start of the normalisation is computed over all subjects, tested ones included",
 }
 CLEAN_MAY_USE = ("causal_normalisation", "encoder_batch")
+PUBLISHED_USES = ("causal_normalisation", "encoder_batch", "lds_smoothing", "priors_over_all_subjects")
 
 # Training groups of the mdJPT code: number of subjects, then positions in the natural order of subjects. Used when the
 # number of subjects is the paper's, so that results stand beside the published ones.
@@ -104,6 +106,8 @@ class SplitSettings:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
+    # Of the draws of subjects and clips; apart from the seed of training, which then does not change who is tested.
+    seed: Annotated[int, Ge(0)] = 0
     # What is predicted: the native label, high or low valence by self-report, or the first of these that exists.
     target: Literal["auto", "label", "valence"] = "auto"
     # Training groups of the few-shot protocols (mdJPT: 6).
@@ -128,7 +132,7 @@ def too_few(dataset: str, found: int, needed: int) -> DataProblem:
 
 
 def training_groups(
-    dataset: str, subjects: Sequence[str], settings: SplitSettings, seed: int
+    dataset: str, subjects: Sequence[str], settings: SplitSettings
 ) -> tuple[list[tuple[str, ...]], str]:
     """Different training groups of equal size, each in the order of ``subjects``, and a text that says their origin."""
     n_published, published = _PUBLISHED_GROUPS.get(dataset, (0, ()))
@@ -146,7 +150,7 @@ def training_groups(
     turn = 0
     while len(chosen) < wanted:
         # Groups are cut from one order of all subjects after the other, so each subject trains about equally often.
-        order = shuffled(subjects, dataset, seed, "groups", turn)
+        order = shuffled(subjects, dataset, settings.seed, "groups", turn)
         for first in range(0, len(order) - size + 1, size):
             chosen.setdefault(tuple(sorted(order[first : first + size], key=subjects.index)))
         turn += 1
@@ -154,7 +158,7 @@ def training_groups(
 
 
 def clip_folds(
-    dataset: str, table: Sequence[Trial], stimuli: Sequence[str], names: Sequence[str], wanted: int, seed: int
+    dataset: str, table: Sequence[Trial], stimuli: Sequence[str], names: Sequence[str], settings: SplitSettings
 ) -> list[tuple[str, ...]]:
     """Clips dealt into folds in order of class, so that each fold holds each class about equally often.
 
@@ -165,6 +169,7 @@ def clip_folds(
     NotApplicable
         A class has one clip only.
     """
+    wanted = settings.clip_folds
     of_clip: dict[str, list[int]] = {}
     for trial in table:
         of_clip.setdefault(trial.stimulus, []).append(trial.label)
@@ -176,5 +181,7 @@ def clip_folds(
                 f"{dataset} has one clip of the class '{names[rarest]}', so no clip of it is left to test on."
             )
         wanted = min(wanted, clips_of_class[rarest])
-    order = sorted(shuffled(of_clip, dataset, seed, "clips"), key=lambda clip: sum(of_clip[clip]) / len(of_clip[clip]))
+    order = sorted(
+        shuffled(of_clip, dataset, settings.seed, "clips"), key=lambda clip: sum(of_clip[clip]) / len(of_clip[clip])
+    )
     return [tuple(sorted(order[first::wanted], key=stimuli.index)) for first in range(wanted)]

@@ -21,6 +21,7 @@ from eegpipe.fingerprint import digest
 from eegpipe.protocols import (
     CLEAN_MAY_USE,
     PROTOCOLS,
+    PUBLISHED_USES,
     TRANSDUCTIVE,
     NotApplicable,
     Protocol,
@@ -70,7 +71,6 @@ class Split:
     protocol: str
     summary: str
     dataset: str
-    seed: int
     settings: Mapping[str, Any]
     classes: Mapping[str, Any]
     counts: Mapping[str, int]
@@ -147,8 +147,8 @@ def _pretty(value: Any, indent: str = "") -> str:
 # -- making splits -----------------------------------------------------------------------------------------------------
 
 
-def make(protocol: str, segments: Segments, *, seed: int, settings: SplitSettings | None = None) -> Split:
-    """Draw the folds of ``protocol`` for the data set in ``segments``.
+def make(protocol: str, segments: Segments, *, seed: int | None = None, settings: SplitSettings | None = None) -> Split:
+    """Draw the folds of ``protocol`` for the data set in ``segments``. ``seed`` takes the place of ``settings.seed``.
 
     Raises
     ------
@@ -162,6 +162,8 @@ def make(protocol: str, segments: Segments, *, seed: int, settings: SplitSetting
     if protocol not in PROTOCOLS:
         raise UsageProblem(f"No protocol '{protocol}'.{did_you_mean(protocol, PROTOCOLS)}")
     settings = settings or SplitSettings()
+    if seed is not None:
+        settings = dataclasses.replace(settings, seed=seed)
     plan = PROTOCOLS[protocol]
     classes = find_classes(segments, settings.target)
     everything = trial_table(segments, classes)
@@ -174,7 +176,7 @@ def make(protocol: str, segments: Segments, *, seed: int, settings: SplitSetting
         raise NotApplicable(
             f"{protocol} does not apply to {segments.dataset}: its class is the condition, there are no clips."
         )
-    folds, note = _folds(plan, segments.dataset, table, subjects, stimuli, classes.names, seed, settings)
+    folds, note = _folds(plan, segments.dataset, table, subjects, stimuli, classes.names, settings)
     _assert_classes(folds, table, classes.names, plan, segments.dataset)
 
     leaks = []
@@ -190,7 +192,6 @@ def make(protocol: str, segments: Segments, *, seed: int, settings: SplitSetting
         protocol=protocol,
         summary=plan.summary,
         dataset=segments.dataset,
-        seed=seed,
         settings=dataclasses.asdict(settings),
         classes={
             "names": list(classes.names),
@@ -201,7 +202,7 @@ def make(protocol: str, segments: Segments, *, seed: int, settings: SplitSetting
         counts={"subjects": len(subjects), "stimuli": len(stimuli), "trials": len(table)},
         trials_digest=digest(everything),
         disjoint={"subject": True, "stimulus": stimulus_apart, "trial": True},
-        transductive=tuple(TRANSDUCTIVE) if plan.published else CLEAN_MAY_USE,
+        transductive=PUBLISHED_USES if plan.published else CLEAN_MAY_USE,
         test_selects=plan.published,
         leak_free=not leaks,
         leaks=tuple(leaks),
@@ -217,12 +218,11 @@ def _folds(
     subjects: Sequence[str],
     stimuli: Sequence[str],
     names: Sequence[str],
-    seed: int,
     settings: SplitSettings,
 ) -> tuple[tuple[Fold, ...], str]:
     """The folds, and a note on where they come from."""
     if plan.kind == "fewshot":
-        groups, origin = training_groups(dataset, subjects, settings, seed)
+        groups, origin = training_groups(dataset, subjects, settings)
         note = f"training groups: {origin}"
         sides = [(f"group-{number}", f"group-{number}", group) for number, group in enumerate(groups, 1)]
     else:
@@ -232,13 +232,13 @@ def _folds(
         sides = [("all", f"sub-{name}", tuple(other for other in subjects if other != name)) for name in subjects]
     dealt = [tuple(stimuli)]
     if plan.clips_apart:
-        dealt = clip_folds(dataset, table, stimuli, names, settings.clip_folds, seed)
+        dealt = clip_folds(dataset, table, stimuli, names, settings)
     folds = []
     for group, name, trained in sides:
         tested = tuple(subject for subject in subjects if subject not in trained)
         watching: tuple[str, ...] = ()
         if settings.validation == "subject" and plan.kind == "fewshot" and not plan.published:
-            watching = tuple(shuffled(trained, dataset, seed, "validation", group)[:1])
+            watching = tuple(shuffled(trained, dataset, settings.seed, "validation", group)[:1])
         learning = tuple(subject for subject in trained if subject not in watching)
         for number, clips in enumerate(dealt, 1):
             known = tuple(clip for clip in stimuli if clip not in clips) if plan.clips_apart else clips
@@ -254,7 +254,9 @@ def _folds(
     return tuple(folds), note
 
 
-def write_all(segments: Segments, out: Path, *, seed: int, settings: SplitSettings | None = None) -> list[Path]:
+def write_all(
+    segments: Segments, out: Path, *, seed: int | None = None, settings: SplitSettings | None = None
+) -> list[Path]:
     """Write ``<protocol>.json`` for every protocol that applies, and the reasons for others in a table.
 
     The table is ``not_applicable.tsv`` (protocol, reason). Manifests of an earlier run that are no longer made go.

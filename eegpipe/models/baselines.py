@@ -100,7 +100,7 @@ class Fitted:
         """(n, class) float64, rows sum to 1."""
         import torch
 
-        with _one_thread(), torch.inference_mode():
+        with fixed_threads(1), torch.inference_mode():
             logits = self.network(torch.from_numpy(features.astype(np.float32)))
             return torch.softmax(logits.double(), dim=1).numpy()
 
@@ -130,7 +130,7 @@ def fit_mlp(
         raise DataProblem("features of the training part", "values that are not finite", "finite values", cure)
     first, second = settings.hidden
     x, y = torch.from_numpy(features.astype(np.float32)), torch.from_numpy(truth.astype(np.int64))
-    with _one_thread(), torch.random.fork_rng(devices=[]):
+    with fixed_threads(1), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = nn.Sequential(
             nn.Linear(x.shape[1], first),
@@ -142,7 +142,7 @@ def fit_mlp(
             nn.Linear(second, n_classes),
         )
         optimiser = torch.optim.Adam(
-            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         epochs = max(settings.epochs, ceil(settings.least_steps / ceil(len(x) / settings.batch)))
         curve: list[tuple[float, float | None]] = []
@@ -173,16 +173,16 @@ def fit_mlp(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """The order of sums, so the last digits, would depend on the number of threads; and small matrices gain nothing."""
+def fixed_threads(threads: int) -> Iterator[None]:
+    """torch with so many threads: the order of sums, so the last digits of a result, depend on their number."""
     import torch
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def nearest_neighbour(

@@ -1,0 +1,162 @@
+"""Evaluation: features of a frozen encoder (or differential entropy), stored splits, metrics with their terms.
+
+Every method goes through the same splits, the same treatment of features and the same classifier, so that a difference
+between two rows is a difference of features. What was done with test data stands in every row. docs/evaluation.md.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eegpipe import progress
+from eegpipe.errors import UsageProblem, did_you_mean
+from eegpipe.fingerprint import digest, file_digest
+from eegpipe.predictions import EvaluateSettings, FeatureCache, FeatureEncoder, predict
+from eegpipe.protocols import PROTOCOLS
+from eegpipe.results import entry, summary_rows, write_file, write_plots
+from eegpipe.splits import Split, assert_disjoint, assert_unseen
+
+if TYPE_CHECKING:
+    from eegpipe.loader import Segments
+
+__all__ = ["METHODS", "EvaluateSettings", "FeatureEncoder", "evaluate", "evaluate_target", "summary_rows"]
+
+METHODS = {"mdjpt": "the pre-trained mdJPT encoder, frozen", "de": "differential entropy in five bands, no encoder"}
+
+
+def evaluate_target(
+    method: str,
+    store: Path,
+    splits: Path,
+    out_metrics: Path,
+    out_plots: Path,
+    *,
+    model: Path | None = None,
+    settings: EvaluateSettings | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """:func:`evaluate` from files: a segment store, a folder of manifests, the folder of a pre-trained model."""
+    from eegpipe.loader import load
+
+    _check_method(method, model is not None)
+    manifests = [path for protocol in PROTOCOLS if (path := splits / f"{protocol}.json").is_file()]
+    if not manifests:
+        raise UsageProblem(f"{splits}: no split manifests. Run `eegpipe split` first.")
+    encoder, model_digest = None, None
+    if model is not None:
+        from eegpipe.train import load_pretrained
+
+        encoder, model_digest = load_pretrained(model, device=device), file_digest(model / "weights.safetensors")
+    return evaluate(
+        method,
+        load(store),
+        [Split.load(path) for path in manifests],
+        out_metrics,
+        out_plots,
+        encoder=encoder,
+        settings=settings,
+        seed=seed,
+        model_digest=model_digest,
+        not_applicable=_reasons(splits / "not_applicable.tsv"),
+    )
+
+
+def _reasons(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as lines:
+        return {row["protocol"]: row["reason"] for row in csv.DictReader(lines, delimiter="\t")}
+
+
+def evaluate(
+    method: str,
+    target: Segments,
+    split: Split | Sequence[Split],
+    out_metrics: Path,
+    out_plots: Path,
+    *,
+    encoder: FeatureEncoder | None = None,
+    settings: EvaluateSettings | None = None,
+    seed: int = 0,
+    model_digest: str | None = None,
+    not_applicable: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Score ``method`` on ``target`` under each split; write the metrics and the data of plots.
+
+    Writes ``out_metrics`` (JSON) and in the folder ``out_plots``: ``confusion.csv`` (actual, predicted: one row per
+    trial of the strictest protocol), ``per_subject.csv``, ``training_curve.csv`` and ``predictions.npz`` (every
+    prediction of every protocol). Nothing written depends on the clock or the machine.
+
+    Parameters
+    ----------
+    method : str
+        A key of ``METHODS``.
+    encoder : FeatureEncoder or None
+        For methods with an encoder.
+    seed : int
+        Of the classifier's weights and batches and of the bootstrap; who is tested is the split's own.
+    model_digest : str or None
+        What identifies the encoder's weights; default: the digest of its manifest.
+    not_applicable : mapping
+        Protocols that the data set cannot have, and why; repeated in the metrics.
+
+    Returns
+    -------
+    dict
+        What ``out_metrics`` holds.
+
+    Raises
+    ------
+    LeakError
+        Training and test part overlap, or the encoder has seen what is tested.
+    DataProblem
+        The split was made for other trials, or features are not finite.
+    UsageProblem
+        Unknown method, or an encoder is missing.
+    """
+    settings = settings or EvaluateSettings()
+    _check_method(method, encoder is not None)
+    splits = [split] if isinstance(split, Split) else list(split)
+    if not splits or len({one.protocol for one in splits}) < len(splits):
+        raise UsageProblem("Evaluation needs at least one split, and each protocol once.")
+    for one in splits:
+        one.check(target)
+        for fold in one.folds:
+            # All of them before any work: a leak found after an hour is an hour lost.
+            assert_disjoint(fold, target, [kind for kind, apart in one.disjoint.items() if apart is True])
+            if encoder is not None:
+                assert_unseen(encoder.manifest, target, fold, one)
+    features = FeatureCache(target, encoder, settings)
+    results = []
+    with progress.bar(f"evaluate {method} on {target.dataset}", sum(len(one.folds) for one in splits)) as advance:
+        for one in splits:
+            results.append(predict(one, target, features, settings, seed, advance))
+    content: dict[str, Any] = {
+        "method": method,
+        "target": target.dataset,
+        "windowing": target.windowing,
+        "seed": seed,
+        "protocols": {result.split.protocol: entry(result, target, settings, seed) for result in results},
+        "not_applicable": dict(not_applicable or {}),
+        "classes": dict(splits[0].classes),
+        "hashes": {"store": target.digest, "model": model_digest or (digest(encoder.manifest) if encoder else None)},
+        "settings": dataclasses.asdict(settings),
+    }
+    write_plots(out_plots, results, target, content["protocols"])
+    write_file(out_metrics, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+    return content
+
+
+def _check_method(method: str, has_encoder: bool) -> None:
+    if method not in METHODS:
+        raise UsageProblem(f"No method '{method}'.{did_you_mean(method, METHODS)}")
+    if (method == "de") == has_encoder:
+        raise UsageProblem(
+            "The method 'de' takes no model." if has_encoder else f"The method '{method}' needs a pre-trained model."
+        )

@@ -1,0 +1,236 @@
+"""Pure functions of predictions: scores, chance, intervals over test subjects, spread over groups.
+
+Scores of answers are computed from confusion matrices, so that an interval costs one product per resample. Legend of
+shapes: g groups, s subjects, c classes, (..., c, c) confusion matrices with the actual class first.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+
+def accuracy(confusion: np.ndarray) -> np.ndarray:
+    """Share of right answers; (...,)."""
+    return _ratio(_diagonal(confusion).sum(-1), confusion.sum((-2, -1)))
+
+
+def balanced_accuracy(confusion: np.ndarray) -> np.ndarray:
+    """Mean recall over the classes that occur; (...,)."""
+    return _nanmean(_ratio(_diagonal(confusion), confusion.sum(-1)), axis=-1)
+
+
+def kappa(confusion: np.ndarray) -> np.ndarray:
+    """Cohen's kappa; (...,). NaN where one class is all there is on both sides."""
+    total = confusion.sum((-2, -1))
+    by_chance = _ratio((confusion.sum(-1) * confusion.sum(-2)).sum(-1), total**2)
+    return _ratio(accuracy(confusion) - by_chance, 1 - by_chance)
+
+
+def macro_f1(confusion: np.ndarray) -> np.ndarray:
+    """Mean F1 over the classes that occur or were answered; (...,)."""
+    return _nanmean(_f1(confusion), axis=-1)
+
+
+def weighted_f1(confusion: np.ndarray) -> np.ndarray:
+    """F1 averaged by how often each class occurs; (...,)."""
+    return _ratio((np.nan_to_num(_f1(confusion)) * confusion.sum(-1)).sum(-1), confusion.sum((-2, -1)))
+
+
+ANSWER_SCORES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "kappa": kappa,
+    "macro_f1": macro_f1,
+    "weighted_f1": weighted_f1,
+}
+
+
+def auroc(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """Area under the ROC curve: of class 1 for two classes, else the mean of one class against the others.
+
+    A class that does not occur, or is all that occurs, has no curve and is left out of the mean; NaN if none is left.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    return _one_against_others(roc_auc_score, truth, probabilities)
+
+
+def auprc(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """Area under the precision-recall curve (average precision), averaged as :func:`auroc`."""
+    from sklearn.metrics import average_precision_score
+
+    return _one_against_others(average_precision_score, truth, probabilities)
+
+
+PROBABILITY_SCORES: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {"auroc": auroc, "auprc": auprc}
+
+
+def _one_against_others(score: Callable, truth: np.ndarray, probabilities: np.ndarray) -> float:
+    n_classes = probabilities.shape[1]
+    values = [
+        score(truth == label, probabilities[:, label])
+        for label in ([1] if n_classes == 2 else range(n_classes))
+        if 0 < (truth == label).sum() < len(truth)
+    ]
+    return float(np.mean(values)) if values else math.nan
+
+
+def _diagonal(confusion: np.ndarray) -> np.ndarray:
+    return np.diagonal(confusion, axis1=-2, axis2=-1)
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(below == 0, np.nan, above / below)
+
+
+def _f1(confusion: np.ndarray) -> np.ndarray:
+    return _ratio(2 * _diagonal(confusion), confusion.sum(-1) + confusion.sum(-2))
+
+
+def _nanmean(values: np.ndarray, axis: int) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=RuntimeWarning)  # the mean of nothing is NaN, as wanted
+        return np.nanmean(values, axis=axis)
+
+
+def confusions(
+    truth: np.ndarray, answer: np.ndarray, group: np.ndarray, subject: np.ndarray, shape: tuple[int, int, int]
+) -> np.ndarray:
+    """(g, s, c, c) counts of (actual, answered). ``shape``: numbers of groups, subjects, classes."""
+    g, s, c = shape
+    counts = np.zeros((g, s, c, c))
+    np.add.at(counts, (group, subject, truth, answer), 1)
+    return counts
+
+
+def summarise(
+    truth: np.ndarray,
+    probabilities: np.ndarray,
+    group: np.ndarray,
+    subject: np.ndarray,
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> dict[str, dict[str, Any]]:
+    """Every score with its interval and spread.
+
+    A score is computed over all predictions of a group and averaged over groups. The interval is the percentile
+    bootstrap over test subjects: subjects are drawn with replacement, each with all its predictions in all groups,
+    because segments and trials of one person are not independent. It says nothing about other training groups; the
+    spread over groups does.
+
+    Parameters
+    ----------
+    truth : (n,) int; probabilities : (n, c); group, subject : (n,) int
+    resamples : int
+        0: no interval.
+    confidence : float
+        0.95: from the 2.5th to the 97.5th percentile.
+
+    Returns
+    -------
+    dict
+        Score -> ``value``, ``interval`` (low, high; None without resamples, for one subject, and for the scores of
+        probabilities), ``groups`` (n, population standard deviation, lowest, highest). NaN is None.
+    """
+    groups, group = np.unique(group, return_inverse=True)
+    subjects, subject = np.unique(subject, return_inverse=True)
+    counts = confusions(
+        truth, probabilities.argmax(1), group, subject, (len(groups), len(subjects), probabilities.shape[1])
+    )
+    pooled = counts.sum(axis=1)
+    drawn = None
+    if resamples and len(subjects) > 1:
+        times = np.random.default_rng(seed).multinomial(len(subjects), [1 / len(subjects)] * len(subjects), resamples)
+        drawn = np.einsum("bs,gscd->bgcd", times, counts, optimize=True)
+    result = {}
+    for name, score in ANSWER_SCORES.items():
+        interval = None
+        if drawn is not None:
+            values = _nanmean(score(drawn), axis=1)
+            low, high = np.nanpercentile(values, [50 * (1 - confidence), 50 * (1 + confidence)])
+            interval = {"low": _plain(low), "high": _plain(high)}
+        result[name] = _entry(score(pooled), interval)
+    for name, area in PROBABILITY_SCORES.items():
+        values = np.array([area(truth[group == one], probabilities[group == one]) for one in range(len(groups))])
+        result[name] = _entry(values, None)
+    return result
+
+
+def _entry(of_groups: np.ndarray, interval: dict[str, float | None] | None) -> dict[str, Any]:
+    known = of_groups[~np.isnan(of_groups)]
+    spread: dict[str, float | None] = {"n": len(of_groups), "std": None, "lowest": None, "highest": None}
+    if len(known):
+        spread |= {"std": _plain(known.std()), "lowest": _plain(known.min()), "highest": _plain(known.max())}
+    return {"value": _plain(known.mean()) if len(known) else None, "interval": interval, "groups": spread}
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 6)
+
+
+def per_subject(
+    truth: np.ndarray, probabilities: np.ndarray, group: np.ndarray, subject: np.ndarray
+) -> dict[int, dict[str, float | None]]:
+    """Subject -> accuracy and balanced accuracy, each the mean over the groups that tested the subject."""
+    groups, group = np.unique(group, return_inverse=True)
+    subjects, index = np.unique(subject, return_inverse=True)
+    counts = confusions(
+        truth, probabilities.argmax(1), group, index, (len(groups), len(subjects), probabilities.shape[1])
+    )
+    scores = {name: _nanmean(ANSWER_SCORES[name](counts), axis=0) for name in ("accuracy", "balanced_accuracy")}
+    return {
+        int(one): {name: _plain(values[position]) for name, values in scores.items()}
+        for position, one in enumerate(subjects)
+    }
+
+
+def chance(trained: np.ndarray, tested: np.ndarray) -> dict[str, float]:
+    """What can be scored without looking at the signal; accuracies.
+
+    Parameters
+    ----------
+    trained, tested : (c,)
+        Share of each class in the training and in the test part.
+
+    Returns
+    -------
+    dict
+        ``uniform``: one of c classes at random. ``majority``: always the most frequent class of the training part.
+        ``prior``: classes at random, as often as in the training part.
+    """
+    return {
+        "uniform": 1 / len(trained),
+        "majority": float(tested[trained.argmax()]),
+        "prior": float((trained * tested).sum()),
+    }
+
+
+def by_trial(
+    unit: np.ndarray, truth: np.ndarray, probabilities: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean probabilities of the segments of each trial.
+
+    Parameters
+    ----------
+    unit : (n,) int
+        Which trial, per group; the same number for the segments of one trial.
+
+    Returns
+    -------
+    first : (m,) int
+        Position of the first segment of each trial, in order of ``unit``: to look up its subject and group.
+    truth : (m,)
+    probabilities : (m, c)
+    """
+    _, first, index = np.unique(unit, return_index=True, return_inverse=True)
+    sums = np.zeros((len(first), probabilities.shape[1]))
+    np.add.at(sums, index, probabilities)
+    return first, truth[first], sums / np.bincount(index)[:, None]

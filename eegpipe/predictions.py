@@ -1,0 +1,227 @@
+"""From features to predictions under one split: the same treatment and the same head for every method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
+
+from eegpipe import metrics, progress
+from eegpipe.errors import DataProblem
+from eegpipe.features import lds_smooth, online_normalise, priors, streams, trials
+from eegpipe.fingerprint import digest
+from eegpipe.models.baselines import (
+    BANDS,
+    MlpSettings,
+    class_prior,
+    de_features,
+    fit_mlp,
+    fixed_threads,
+    nearest_neighbour,
+)
+from eegpipe.protocols import PROTOCOLS, TRANSDUCTIVE
+from eegpipe.splits import Fold, Split, part_mask
+from eegpipe.trials import Classes, find_classes
+
+if TYPE_CHECKING:
+    from eegpipe.loader import Segments
+
+_ENCODER_THREADS = 2  # not the machine's number: features must not depend on it
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """How features are treated and scored. ``mdjpt_fewshot`` has its own treatment, the published one."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    # "causal": mdJPT's online z-score, priors from training subjects. "training": z-score by the training part alone,
+    # which uses nothing of the test subjects.
+    normalisation: Literal["causal", "training"] = "causal"
+    # "lds": Kalman smoothing within each trial, as published. Not causal: such a row is not called leak free.
+    smoothing: Literal["none", "lds"] = "none"
+    # What an encoder that normalises over a batch sees at once: a subject's segments of the "part", or of the whole
+    # "session", several times quicker. The latter mixes clips of training and test: such a row is not called leak free.
+    encoder_batch: Literal["part", "session"] = "part"
+    mlp: MlpSettings = MlpSettings()  # noqa: RUF009  (frozen)
+    # Bands of differential entropy, Hz.
+    bands: tuple[tuple[float, float], ...] = BANDS
+    # Resamples of test subjects for an interval; 0: none.
+    resamples: Annotated[int, Ge(0), Le(100_000)] = 1000
+    # Of the interval.
+    confidence: Annotated[float, Gt(0), Lt(1)] = 0.95
+
+
+class FeatureEncoder(Protocol):
+    """A frozen encoder. ``manifest`` names what it has seen (see :func:`splits.assert_unseen`)."""
+
+    @property
+    def manifest(self) -> Mapping[str, Any]: ...
+
+    def features(self, segments: Segments) -> np.ndarray:
+        """(n, d). May depend on which segments of a subject's session are given together, not on other subjects."""
+        ...
+
+
+class FeatureCache:
+    """Features before any treatment, computed once for each (subject, set of clips) that a part needs."""
+
+    def __init__(self, segments: Segments, encoder: FeatureEncoder | None, settings: EvaluateSettings) -> None:
+        self.segments = segments
+        self.encoder = encoder
+        self.by_part = encoder is not None and settings.encoder_batch == "part"
+        self.bands = settings.bands
+        self._known: dict[bytes, np.ndarray] = {}
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """(len(rows), d) float64. ``rows`` : positions of all segments of a part, of whole subjects, ascending."""
+        pieces = []
+        for subject in np.unique(self.segments.subject[rows]):
+            mine = rows[self.segments.subject[rows] == subject]
+            together = mine if self.by_part else np.flatnonzero(self.segments.subject == subject)
+            key = together.tobytes()
+            if key not in self._known:
+                self._known[key] = self._compute(together)
+            pieces.append((mine, self._known[key][np.searchsorted(together, mine)]))
+        order = np.argsort(np.concatenate([mine for mine, _ in pieces]))
+        return np.concatenate([values for _, values in pieces])[order].astype(np.float64)
+
+    def _compute(self, rows: np.ndarray) -> np.ndarray:
+        chosen = self.segments.select(rows)
+        if self.encoder is None:
+            values = de_features(chosen.eeg, chosen.rate_hz, self.bands)
+        else:
+            with fixed_threads(_ENCODER_THREADS):
+                values = self.encoder.features(chosen)
+        if not np.isfinite(values).all():
+            where = f"features of {chosen.dataset}, subject {chosen.subject_names[chosen.subject[0]]}"
+            cure = "Look at the subject's signal with `eegpipe inspect`, or pre-train the encoder again."
+            raise DataProblem(where, "values that are not finite", "finite values", cure)
+        return values
+
+
+@dataclass(eq=False)
+class Predictions:
+    """All predictions under one split; one entry per predicted segment and group."""
+
+    split: Split
+    done: tuple[str, ...]  # uses of unlabelled test data, keys of TRANSDUCTIVE
+    group: np.ndarray
+    fold: np.ndarray
+    row: np.ndarray  # position in the store
+    truth: np.ndarray
+    probabilities: np.ndarray
+    chance: dict[str, float]
+    curves: list[list[tuple[float, float | None]]]
+
+
+def predict(
+    split: Split,
+    segments: Segments,
+    features: FeatureCache,
+    settings: EvaluateSettings,
+    seed: int,
+    advance: progress.Advance,
+) -> Predictions:
+    """Train, or look up neighbours, in every fold of ``split`` and predict its test part; one ``advance`` a fold."""
+    plan = PROTOCOLS[split.protocol]
+    classes = find_classes(segments, split.settings["target"])
+    n_classes = len(classes.names)
+    groups = list(dict.fromkeys(fold.group for fold in split.folds))
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in ("group", "fold", "row", "truth", "probabilities")}
+    chances: list[tuple[str, int, dict[str, float]]] = []
+    curves = []
+    for number, fold in enumerate(split.folds):
+        rows = {part: _rows(fold, part, segments, classes) for part in ("train", "validation", "test")}
+        x = _treated(rows, segments, features, settings, published=plan.published)
+        y = {part: classes.of_segment[positions] for part, positions in rows.items()}
+        if plan.kind == "zeroshot":
+            probabilities = nearest_neighbour(x["train"], y["train"], x["test"], n_classes)
+        else:
+            watched = "test" if split.test_selects else "validation"
+            watch = (x[watched], y[watched]) if len(y[watched]) and (split.test_selects or fold.validation) else None
+            fold_seed = int(digest(seed, fold.name)[:8], 16)
+            fitted = fit_mlp(x["train"], y["train"], n_classes, settings.mlp, seed=fold_seed, watch=watch)
+            probabilities = fitted.probabilities(x["test"])
+            curves.append(fitted.curve)
+        count = len(rows["test"])
+        columns["group"].append(np.full(count, groups.index(fold.group)))
+        columns["fold"].append(np.full(count, number))
+        columns["row"].append(rows["test"])
+        columns["truth"].append(y["test"])
+        columns["probabilities"].append(probabilities)
+        guess = metrics.chance(class_prior(y["train"], n_classes), class_prior(y["test"], n_classes))
+        chances.append((fold.group, count, guess))
+        advance(note=split.protocol)
+    return Predictions(
+        split=split,
+        done=_uses(split, features, settings),
+        **{name: np.concatenate(values) for name, values in columns.items()},
+        chance=_mean_chance(chances),
+        curves=curves,
+    )
+
+
+def _rows(fold: Fold, part: str, segments: Segments, classes: Classes) -> np.ndarray:
+    return np.flatnonzero(part_mask(fold, part, segments) & (classes.of_segment >= 0))
+
+
+def _uses(split: Split, features: FeatureCache, settings: EvaluateSettings) -> tuple[str, ...]:
+    """What this evaluation does with unlabelled test data."""
+    plan = PROTOCOLS[split.protocol]
+    done = {
+        "causal_normalisation": plan.published or settings.normalisation == "causal",
+        "encoder_batch": features.encoder is not None,
+        "encoder_whole_session": features.encoder is not None and not features.by_part and plan.clips_apart,
+        "lds_smoothing": plan.published or settings.smoothing == "lds",
+        "priors_over_all_subjects": plan.published,
+    }
+    return tuple(name for name in TRANSDUCTIVE if done[name])
+
+
+def _mean_chance(chances: Sequence[tuple[str, int, dict[str, float]]]) -> dict[str, float]:
+    """Mean over the segments of a group, then over groups, as the scores themselves."""
+    result = {}
+    for name in chances[0][2]:
+        of_groups = []
+        for group in dict.fromkeys(group for group, _, _ in chances):
+            mine = [(count, guess[name]) for one, count, guess in chances if one == group]
+            of_groups.append(sum(count * value for count, value in mine) / sum(count for count, _ in mine))
+        result[name] = round(float(np.mean(of_groups)), 6)
+    return result
+
+
+def _treated(
+    rows: Mapping[str, np.ndarray],
+    segments: Segments,
+    features: FeatureCache,
+    settings: EvaluateSettings,
+    *,
+    published: bool,
+) -> dict[str, np.ndarray]:
+    """Normalised and smoothed features of each part, (n, d) each. Parts never share a stream or a trial."""
+    raw = {part: features(positions) for part, positions in rows.items() if len(positions)}
+    start_from = list(raw) if published else ["train"]
+    known = np.concatenate([raw[part] for part in start_from])
+    owners = np.concatenate([segments.subject[rows[part]] for part in start_from])
+    mean, variance = priors(known, owners)
+    if not published and settings.normalisation == "training":
+        variance = known.var(axis=0)
+    treated = {part: np.empty((0, known.shape[1])) for part in rows}
+    for part, values in raw.items():
+        out = np.empty_like(values)
+        if published or settings.normalisation == "causal":
+            for stream in streams(segments, rows[part]):
+                at = np.searchsorted(rows[part], stream)
+                out[at] = online_normalise(values[at], mean, variance)
+        else:
+            out = (values - mean) / np.sqrt(variance + 1e-10)
+        if published or settings.smoothing == "lds":
+            for trial in trials(segments, rows[part]):
+                at = np.searchsorted(rows[part], trial)
+                out[at] = lds_smooth(out[at])
+        treated[part] = out
+    return treated

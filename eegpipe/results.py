@@ -1,0 +1,194 @@
+"""What an evaluation leaves behind: entries of the metrics file, data of plots, stored predictions, rows of a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eegpipe import metrics
+from eegpipe.predictions import EvaluateSettings, Predictions
+from eegpipe.protocols import PROTOCOLS, TRANSDUCTIVE
+
+if TYPE_CHECKING:
+    from eegpipe.loader import Segments
+
+
+def _trial_of(result: Predictions, segments: Segments) -> np.ndarray:
+    """(n,) one number per trial: the same for all its segments, in every group."""
+    columns = (segments.subject, segments.session, segments.trial, segments.stimulus)
+    table = np.stack([column[result.row] for column in columns])
+    return np.unique(table, axis=1, return_inverse=True)[1].reshape(-1)
+
+
+def entry(result: Predictions, segments: Segments, settings: EvaluateSettings, seed: int) -> dict[str, Any]:
+    """What the metrics file says of one protocol. Scores are of segments; those of trials are in ``trial_level``."""
+    split = result.split
+    subject = segments.subject[result.row]
+    trial = _trial_of(result, segments)
+    options: dict[str, Any] = {"resamples": settings.resamples, "confidence": settings.confidence, "seed": seed}
+    first, truth, probabilities = _by_trial(result, trial)
+    beyond = [TRANSDUCTIVE[name] for name in result.done if name not in split.transductive]
+    leaks = [*split.leaks, *(f"not foreseen by the split: {text}" for text in beyond)]
+    return {
+        "summary": split.summary,
+        "leak_free": not leaks,
+        "leaks": leaks,
+        "disjoint": dict(split.disjoint),
+        "transductive": {name: TRANSDUCTIVE[name] for name in result.done},
+        "test_selects": split.test_selects,
+        "notes": list(split.notes),
+        "split": split.hash,
+        "n_subjects": len(np.unique(subject)),
+        "n_trials": len(np.unique(trial)),
+        "n_segments": len(np.unique(result.row)),
+        "n_groups": len(np.unique(result.group)),
+        "n_folds": len(split.folds),
+        "chance": result.chance,
+        **metrics.summarise(result.truth, result.probabilities, result.group, subject, **options),
+        "trial_level": metrics.summarise(truth, probabilities, result.group[first], subject[first], **options),
+    }
+
+
+def _by_trial(result: Predictions, trial: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions of first segments, truth and mean probabilities of each trial in each group."""
+    return metrics.by_trial(result.group * (trial.max() + 1) + trial, result.truth, result.probabilities)
+
+
+def write_plots(
+    out: Path, results: Sequence[Predictions], segments: Segments, protocols: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """``confusion.csv``, ``per_subject.csv``, ``training_curve.csv``, ``predictions.npz`` in ``out``.
+
+    ``protocols`` : the entries of the metrics file.
+    """
+    order = list(PROTOCOLS)
+    strictest = min(
+        results, key=lambda one: (not protocols[one.split.protocol]["leak_free"], order.index(one.split.protocol))
+    )
+    _write_table(out / "confusion.csv", ("actual", "predicted", "protocol"), _confusion_rows(strictest, segments))
+    header = ("accuracy", "balanced_accuracy", "trial_accuracy", "n_trials", "n_segments", "n_groups")
+    rows = [row for result in results for row in _subject_rows(result, segments)]
+    _write_table(out / "per_subject.csv", ("protocol", "subject", *header), rows)
+    rows = [row for result in results for row in _curve_rows(result)]
+    _write_table(out / "training_curve.csv", ("protocol", "epoch", "loss", "watched_accuracy", "n_folds"), rows)
+    _write_predictions(out / "predictions.npz", results, segments)
+
+
+def _confusion_rows(result: Predictions, segments: Segments) -> list[tuple]:
+    names = result.split.classes["names"]
+    _, truth, probabilities = _by_trial(result, _trial_of(result, segments))
+    answers = probabilities.argmax(axis=1)
+    return [
+        (names[actual], names[answer], result.split.protocol) for actual, answer in zip(truth, answers, strict=True)
+    ]
+
+
+def _subject_rows(result: Predictions, segments: Segments) -> list[tuple]:
+    subject = segments.subject[result.row]
+    trial = _trial_of(result, segments)
+    first, truth, probabilities = _by_trial(result, trial)
+    of_segments = metrics.per_subject(result.truth, result.probabilities, result.group, subject)
+    of_trials = metrics.per_subject(truth, probabilities, result.group[first], subject[first])
+    rows = []
+    for index, scores in of_segments.items():
+        mine = subject == index
+        counts = (len(np.unique(column[mine])) for column in (trial, result.row, result.group))
+        name = segments.subject_names[index]
+        values = (scores["accuracy"], scores["balanced_accuracy"], of_trials[index]["accuracy"])
+        rows.append((result.split.protocol, name, *values, *counts))
+    return rows
+
+
+def _curve_rows(result: Predictions) -> list[tuple]:
+    """Means over the folds that reached an epoch; the watched accuracy is empty where no epoch was chosen."""
+    rows = []
+    for epoch in range(max(map(len, result.curves), default=0)):
+        reached = [curve[epoch] for curve in result.curves if len(curve) > epoch]
+        watched = [accuracy for _, accuracy in reached if accuracy is not None]
+        loss = round(float(np.mean([loss for loss, _ in reached])), 6)
+        accuracy = round(float(np.mean(watched)), 6) if watched else ""
+        rows.append((result.split.protocol, epoch + 1, loss, accuracy, len(reached)))
+    return rows
+
+
+def _write_predictions(path: Path, results: Sequence[Predictions], segments: Segments) -> None:
+    """Arrays named ``<protocol>/<column>``; ``row`` is the position in the store, names stand beside indices."""
+    arrays: dict[str, np.ndarray] = {
+        "classes": np.array(results[0].split.classes["names"]),
+        "subject_names": np.array(segments.subject_names),
+    }
+    for result in results:
+        columns = {
+            "group": result.group.astype(np.int16),
+            "fold": result.fold.astype(np.int32),
+            "fold_names": np.array([fold.name for fold in result.split.folds]),
+            "row": result.row.astype(np.int64),
+            "subject": segments.subject[result.row].astype(np.int32),
+            "session": segments.session[result.row].astype(np.int32),
+            "trial": segments.trial[result.row].astype(np.int32),
+            "stimulus": segments.stimulus[result.row].astype(np.int64),
+            "truth": result.truth.astype(np.int16),
+            "probabilities": result.probabilities.astype(np.float32),
+        }
+        arrays |= {f"{result.split.protocol}/{name}": values for name, values in columns.items()}
+    # numpy dates the members of an archive 1980, so equal predictions are equal bytes.
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_file(path, buffer.getvalue())
+
+
+def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_file(path, text.getvalue().encode())
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write beside, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    beside.write_bytes(content)
+    beside.replace(path)
+
+
+def summary_rows(contents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row per target, protocol and method for a table of comparison, sorted so that rivals stand together.
+
+    Parameters
+    ----------
+    contents : sequence of mapping
+        What :func:`evaluate` returned or wrote; anything else is passed over.
+    """
+    rows = []
+    for content in contents:
+        if not {"method", "target", "protocols"} <= set(content):
+            continue
+        for protocol, entry in content["protocols"].items():
+            interval = entry["accuracy"]["interval"] or {"low": None, "high": None}
+            rows.append(
+                {
+                    "target": content["target"],
+                    "protocol": protocol,
+                    "method": content["method"],
+                    "leak_free": entry["leak_free"],
+                    "accuracy": entry["accuracy"]["value"],
+                    "low": interval["low"],
+                    "high": interval["high"],
+                    "trial_accuracy": entry["trial_level"]["accuracy"]["value"],
+                    "balanced_accuracy": entry["balanced_accuracy"]["value"],
+                    "auroc": entry["auroc"]["value"],
+                    "chance": max(entry["chance"].values()),
+                    "classes": len(content["classes"]["names"]),
+                    "subjects": entry["n_subjects"],
+                    "trials": entry["n_trials"],
+                }
+            )
+    order = {protocol: number for number, protocol in enumerate(PROTOCOLS)}
+    return sorted(rows, key=lambda row: (row["target"], order.get(row["protocol"], len(order)), row["method"]))
