@@ -157,6 +157,6 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".")
     if isinstance(value, list | tuple):
-        words = [_text(item) for item in value]
+        words = [_text(item) for item in value] or ["none"]
         return ", ".join(words[:24]) + (f" ... ({len(words)})" if len(words) > 24 else "")
     return str(value)
