@@ -5,7 +5,7 @@ would race for its root files and its BrainVision files round a float32 microvol
 lock files into the folder that it reads.
 """
 
-from eegpipe.bids.convert import convert
+from eegpipe.bids.conversion import convert
 from eegpipe.bids.folder import (
     list_recordings,
     read_recording,

@@ -213,6 +213,7 @@ def _read_signal(
     raw.info["bads"] = [row["name"] for row in rows if row["status"] == "bad"]
     with raw.info._unlock():
         raw.info["line_freq"] = float(facts["PowerLineFrequency"])
+        raw.info["sfreq"] = float(facts["SamplingFrequency"])  # the header has its inverse, rounded
     positions = sidecars.positions_from(_read_rows(root, recording, description, _SHARED[0]))
     if positions:
         montage = mne.channels.make_dig_montage(positions, coord_frame="head")
