@@ -145,6 +145,8 @@ def _written_beside(path: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageProblem(f"Another process is writing {path.name}: wait for it or stop it.") from None
+        except OSError:
+            pass  # a file system without locks (some cluster mounts): one writer is then the user's care
         try:
             _empty(partial)
             yield partial
