@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Le
 
 from eegpipe.datasets.base import SIMULATED_MARKER
 from eegpipe.errors import UsageProblem, did_you_mean
-
-if TYPE_CHECKING:
-    from eegpipe.progress import Advance
-    from eegpipe.simulate.truth import Truth
 
 DATASETS = ("deap", "dreamer", "faced", "seed")
 
@@ -92,28 +87,21 @@ def simulate(dataset: str, out: Path, settings: SimulateSettings, *, truth: Path
 
     vendor = import_module(f"eegpipe.simulate.{dataset}")
     plan = shrink(vendor.DESIGN, settings)
-    write: Callable[..., None] = vendor.write
     staged_out, staged_truth = _beside(out), _beside(truth)
-    notes: Truth = Truth(staged_truth)
-    # One thread: sums in another order would give other last digits.
-    with threadpool_limits(limits=1), bar(f"simulate {dataset}", plan.subjects * plan.sessions) as advance:
-        _write_all(write, staged_out, plan, notes, advance)
-    notes.finish()
-    marker = {"facts": plan.facts(), "simulated": True, "dataset": dataset, "seed": settings.seed}
-    marker |= {"affect": settings.affect}
-    (staged_out / SIMULATED_MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
-    _into_place(staged_truth, truth)
-    _into_place(staged_out, out)
-
-
-def _write_all(write: Callable[..., None], folder: Path, plan: object, notes: Truth, advance: Advance) -> None:
-    """Run a vendor's writer; an interrupted or failed one leaves nothing behind."""
     try:
-        write(folder, plan, notes, advance)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(notes.folder, ignore_errors=True)
-        raise
+        notes = Truth(staged_truth)
+        # One thread: sums in another order would give other last digits.
+        with threadpool_limits(limits=1), bar(f"simulate {dataset}", plan.subjects * plan.sessions) as advance:
+            vendor.write(staged_out, plan, notes, advance)
+        notes.finish()
+        marker = {"facts": plan.facts(), "simulated": True, "dataset": dataset, "seed": settings.seed}
+        marker |= {"affect": settings.affect}
+        (staged_out / SIMULATED_MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
+        _into_place(staged_truth, truth)
+        _into_place(staged_out, out)
+    finally:  # interrupted or failed: nothing half-written stays
+        shutil.rmtree(staged_out, ignore_errors=True)
+        shutil.rmtree(staged_truth, ignore_errors=True)
 
 
 def _refuse_foreign(folder: Path, proof: str) -> None:

@@ -32,7 +32,7 @@ WORDS: Mapping[str, tuple[float, float, float]] = {
 
 RHYTHMS = ("theta", "alpha", "beta", "gamma")
 
-_FELT_SPREAD = 0.15  # how far a person's feeling lies from what the clip evokes on average
+_FELT_SPREAD = 0.22  # how far a person's feeling lies from what the clip evokes on average
 _RATING_SPREAD = 0.12  # how far the mark on the scale lies from the feeling
 
 
@@ -58,10 +58,10 @@ def effects(head: Head) -> Effects:
     return Effects(
         {
             # valence, arousal, approach
-            "theta": np.stack([0.5 * midline, 0.8 * midline, nothing]),
-            "alpha": np.stack([nothing, -0.9 * posterior, 0.8 * (right - left)]),
-            "beta": np.stack([1.1 * temporal, 0.4 * posterior, nothing]),
-            "gamma": np.stack([1.4 * temporal - 0.7 * prefrontal, nothing, nothing]),
+            "theta": np.stack([0.4 * midline, 0.6 * midline, nothing]),
+            "alpha": np.stack([nothing, -0.7 * posterior, 0.6 * (right - left)]),
+            "beta": np.stack([0.8 * temporal, 0.3 * posterior, nothing]),
+            "gamma": np.stack([1.1 * temporal - 0.5 * prefrontal, nothing, nothing]),
         }
     )
 

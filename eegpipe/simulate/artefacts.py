@@ -33,18 +33,27 @@ class Artefact:
 
 
 @dataclass(frozen=True, eq=False)
-class EyeMuscle:
-    """Artefact signals of one block.
+class Body:
+    """What the body did during one block, (sample,) float32 each, in microvolt: electrodes beside the EEG see it too.
 
-    blink, gaze : (sample,) float32
-        The blink in microvolt at Fp1/Fp2; the eyes' horizontal direction in microvolt at F8.
-    eye, muscle : (channel, sample) float32, microvolt.
+    ``blink`` as seen at Fp1/Fp2, ``gaze`` (the eyes' horizontal direction) at F8, ``muscle`` where it is strongest.
     """
 
     blink: np.ndarray
     gaze: np.ndarray
+    muscle: np.ndarray
+
+    def cut(self, shown: slice) -> Body:
+        return Body(self.blink[shown].copy(), self.gaze[shown].copy(), self.muscle[shown].copy())
+
+
+@dataclass(frozen=True, eq=False)
+class EyeMuscle:
+    """Artefact signals of one block: ``eye`` and ``muscle`` (channel, sample) float32 in microvolt."""
+
     eye: np.ndarray
     muscle: np.ndarray
+    body: Body
     events: list[Artefact]
 
 
@@ -85,7 +94,7 @@ def eye_and_muscle(
         muscle += (pick @ _over_scalp(site)).astype(np.float32)[:, None] * course
         events.append(Artefact(start_s, lasts_s, "muscle"))
 
-    vertical, horizontal = _eye_topographies()
+    vertical, horizontal = eye_topographies()
     eye = (pick @ vertical)[:, None] * blink + (pick @ horizontal)[:, None] * gaze
     first_s, last_s = shown.start / rate_hz, shown.stop / rate_hz
     inside = [
@@ -94,7 +103,8 @@ def eye_and_muscle(
         if event.onset_s + event.duration_s > first_s and event.onset_s < last_s
     ]
     inside.sort(key=lambda event: event.onset_s)
-    return EyeMuscle(blink.astype(np.float32), gaze.astype(np.float32), eye.astype(np.float32), muscle, inside)
+    body = Body(blink.astype(np.float32), gaze.astype(np.float32), np.abs(muscle).max(axis=0))
+    return EyeMuscle(eye.astype(np.float32), muscle, body, inside)
 
 
 def _moments(random: np.random.Generator, per_min: float, length_s: float) -> np.ndarray:
@@ -123,8 +133,8 @@ def _over_scalp(site: str) -> np.ndarray:
     return np.exp(-0.5 * (distance / _MUSCLE_REACH_M) ** 2)
 
 
-def _eye_topographies() -> tuple[np.ndarray, np.ndarray]:
-    """Potentials of a blink (1 at Fp1/Fp2) and of a glance to the right (1 at F8), each (electrode,)."""
+def eye_topographies() -> tuple[np.ndarray, np.ndarray]:
+    """Potentials of a blink (1 at Fp1/Fp2) and of a glance to the right (1 at F8), each (electrode,), at infinity."""
     model = head()
     eyes = model.leadfield[:, -2:].sum(axis=1)  # (electrode, 3)
     vertical = eyes @ np.array([0.0, 0.6, 0.8])

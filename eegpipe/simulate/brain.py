@@ -26,11 +26,14 @@ _RHYTHM_PLACES: dict[str, list[tuple[float, tuple[str, ...]]]] = {
 }
 _BACKGROUND_NAM, _DEEP_NAM = 10.0, 28.0
 _KNEE_HZ = 1.0
+# Rhythms wax and wane from block to block for reasons of their own (vigilance, habituation): spread of log amplitude,
+# common to a rhythm and of each source.
+_WANDER_ALL, _WANDER_SOURCE = 0.12, 0.15
 
 # The locked response: where, and how strong. Early visual, parietal, temporal and midline sources, as in studies of
 # inter-subject correlation during films (Dmochowski 2012).
 _LOCKED_PLACES = ("Oz", "Pz", "P8", "T7", "Cz", "Fz")
-_LOCKED_NAM = 8.0
+_LOCKED_NAM = 7.5
 _LOCKED_HZ, _LOCKED_FALL_HZ = (0.8, 25.0), 8.0
 _ENVELOPE_DEPTH, _ENVELOPE_HZ = 0.35, 0.8
 
@@ -158,6 +161,8 @@ class Brain:
         nam = self._rhythm_nam[rhythm]
         active = np.flatnonzero(nam)
         noise = coloured_noise(random, len(active), samples, self._rate_hz, bump)
+        wander = _WANDER_ALL * random.standard_normal() + _WANDER_SOURCE * random.standard_normal((len(active), 1))
+        noise *= np.exp(wander).astype(np.float32)
         at_rest = (self._seen[:, active] * nam[active].astype(np.float32)) @ noise
         if felt is None or locked is None:
             return at_rest

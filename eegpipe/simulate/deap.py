@@ -14,7 +14,7 @@ from eegpipe.affect import from_rating
 from eegpipe.progress import Advance
 from eegpipe.recording import RecordingId
 from eegpipe.simulate.affective import felt, rate
-from eegpipe.simulate.artefacts import EyeMuscle
+from eegpipe.simulate.artefacts import Body
 from eegpipe.simulate.brain import Person, draw_person
 from eegpipe.simulate.containers import write_python2_pickle
 from eegpipe.simulate.plan import Clip, Design, Plan
@@ -42,7 +42,7 @@ DESIGN = Design(
     subjects=32,
     sessions=1,
     clips=tuple(_clip(number) for number in range(1, _N_CLIPS + 1)),
-    states_s=BASELINE_S,
+    inside_baseline_s=BASELINE_S,
 )
 
 _CHANNELS = (
@@ -74,11 +74,11 @@ def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
         person = draw_person(seed, DESIGN.name, subject)
         recorded = record(AMPLIFIER, blocks, person, 1, plan)
         labels = np.stack([_ratings(seed, subject, clip) for clip in plan.clips])
-        body = _Body(person, stream(seed, DESIGN.name, subject, "body"), rate_hz)
+        periphery = _Periphery(person, stream(seed, DESIGN.name, subject, "body"), rate_hz)
         data = np.stack(
             [
-                np.concatenate([eeg, body.channels(eyes, eeg.shape[1])])
-                for eeg, eyes in zip(recorded.blocks_uv, recorded.eyes, strict=True)
+                np.concatenate([eeg, periphery.channels(body)])
+                for eeg, body in zip(recorded.blocks_uv, recorded.bodies, strict=True)
             ]
         )
         write_python2_pickle(files / f"s{subject:02d}.dat", {"data": data, "labels": labels})
@@ -101,7 +101,7 @@ def _ratings(seed: int, subject: int, clip: Clip) -> np.ndarray:
     return np.round([rate(random, feeling, SCALE) for feeling in feelings], 2)
 
 
-class _Body:
+class _Periphery:
     """The eight channels after the EEG: hEOG, vEOG, zEMG, tEMG in microvolt; GSR, Resp, Plet, Temp in own units."""
 
     def __init__(self, person: Person, random: np.random.Generator, rate_hz: int):
@@ -110,13 +110,12 @@ class _Body:
         self._breath_hz = random.uniform(0.2, 0.32)
         self._warmth = random.uniform(-500, 500)
 
-    def channels(self, eyes: EyeMuscle, samples: int) -> np.ndarray:
+    def channels(self, body: Body) -> np.ndarray:
         """(8, samples) for one trial."""
-        random, rate_hz = self._random, self._rate_hz
+        random, rate_hz, samples = self._random, self._rate_hz, len(body.blink)
         time_s = np.arange(samples) / rate_hz
         hz = frequencies(samples, rate_hz)
         noise = 4.0 * random.standard_normal((4, samples))
-        activity = np.abs(eyes.muscle).max(axis=0)
         slow = np.where((hz > 0) & (hz < 0.3), 1.0, 0.0)
         slow /= slow.sum() * rate_hz / samples
         skin, warmth = coloured_noise(random, 2, samples, rate_hz, slow)
@@ -125,10 +124,10 @@ class _Body:
         breath = 2 * np.pi * self._breath_hz * time_s + phase[1]
         return np.stack(
             [
-                2.0 * eyes.gaze + noise[0],  # left minus right electrode beside the eyes
-                1.6 * eyes.blink + noise[1],  # above minus below the right eye
-                0.8 * activity * random.standard_normal(samples) + noise[2],
-                0.5 * activity * random.standard_normal(samples) + 2 * noise[3],
+                2.0 * body.gaze + noise[0],  # left minus right electrode beside the eyes
+                1.6 * body.blink + noise[1],  # above minus below the right eye
+                0.8 * body.muscle * random.standard_normal(samples) + noise[2],
+                0.5 * body.muscle * random.standard_normal(samples) + 2 * noise[3],
                 self._skin_ohm * (1 + 0.05 * skin),
                 800 * np.sin(breath) + 60 * random.standard_normal(samples),
                 1500 * (np.sin(beat) + 0.4 * np.sin(2 * beat + 0.8)) + 80 * random.standard_normal(samples),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eegpipe.errors import UsageProblem
 from eegpipe.simulate import SimulateSettings
@@ -28,16 +28,16 @@ class Clip:
 
 @dataclass(frozen=True)
 class Design:
-    """The vendor's experiment in full. ``baseline_s``: seconds before each clip that the file holds too.
+    """The vendor's experiment in full.
 
-    ``states_s``: what a fact "seconds of signal per trial" counts, beside the stimulus (DEAP: the baseline inside).
+    ``inside_baseline_s``: seconds of baseline in the same array as the clip, which the facts count as the trial's.
     """
 
     name: str
     subjects: int
     sessions: int
     clips: tuple[Clip, ...]
-    states_s: int = 0
+    inside_baseline_s: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Plan:
             "subjects": self.subjects,
             "sessions": self.sessions,
             "trials": len(self.clips),
-            "trial_s": [float(clip.stimulus_s + self.design.states_s) for clip in self.clips],
+            "trial_s": [float(clip.stimulus_s + self.design.inside_baseline_s) for clip in self.clips],
         }
 
 
@@ -68,8 +68,6 @@ def shrink(design: Design, settings: SimulateSettings) -> Plan:
     UsageProblem
         If the settings ask for more than the vendor has.
     """
-    from dataclasses import replace
-
     mean_s = sum(clip.stimulus_s for clip in design.clips) / len(design.clips)
     limits = {"subjects": design.subjects, "sessions": design.sessions, "trial_s": int(mean_s)}
     for name, limit in limits.items():

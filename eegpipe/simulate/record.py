@@ -13,7 +13,7 @@ import numpy as np
 from scipy import fft
 
 from eegpipe.simulate.affective import felt
-from eegpipe.simulate.artefacts import Artefact, EyeMuscle, eye_and_muscle
+from eegpipe.simulate.artefacts import Artefact, Body, eye_and_muscle
 from eegpipe.simulate.brain import Brain, Person, clip_response
 from eegpipe.simulate.head import head
 from eegpipe.simulate.plan import Clip, Plan
@@ -78,8 +78,8 @@ class Recorded:
 
     blocks_uv : (channel, sample) float64 each, what stands in the file.
     clean_uv : (channel, sample) float32 each, the brain's part of it.
-    eyes
-        Per block, the artefact signals themselves, cut like the block (DEAP's EOG channels are made from them).
+    bodies
+        One per block: what the channels beside the EEG see (DEAP's EOG and EMG are made from it).
     artefacts
         Onsets in seconds of the joined recording.
     bad_channels : name in the file -> "flat" or "noisy"
@@ -87,7 +87,7 @@ class Recorded:
 
     blocks_uv: list[np.ndarray] = field(default_factory=list)
     clean_uv: list[np.ndarray] = field(default_factory=list)
-    eyes: list[EyeMuscle] = field(default_factory=list)
+    bodies: list[Body] = field(default_factory=list)
     artefacts: list[Artefact] = field(default_factory=list)
     bad_channels: dict[str, str] = field(default_factory=dict)
 
@@ -124,12 +124,12 @@ def record(amplifier: Amplifier, blocks: Sequence[Block], person: Person, sessio
             stimulus = slice(begin, min(begin + length + 2 * margin, samples))
         potential = gain * brain.play(stream(*name, "brain", number), samples, stimulus, response, feeling)
 
-        body = eye_and_muscle(stream(*name, "eyes and muscles", number), person, pick, samples, shown, rate_hz)
+        artefacts = eye_and_muscle(stream(*name, "eyes and muscles", number), person, pick, samples, shown, rate_hz)
         random = stream(*name, "amplifier", number)
         drift = coloured_noise(random, n_channels, samples, rate_hz, _drift_psd(hz, rate_hz / samples))
         noise = amplifier.noise_uv * random.standard_normal((n_channels, samples), dtype=np.float32)
         time_s = start_s + (np.arange(samples) - margin) / rate_hz
-        other = gain * (amplifier.eye_left * body.eye + body.muscle) + amplifier.drift_uv * drift
+        other = gain * (amplifier.eye_left * artefacts.eye + artefacts.muscle) + amplifier.drift_uv * drift
         other = settings.artefact_size * other + noise + line_uv * np.sin(2 * np.pi * 50.0 * time_s + line_phase)
         _fail(random, other, amplifier.channels, bad)
         if not amplifier.reference:
@@ -147,9 +147,9 @@ def record(amplifier: Amplifier, blocks: Sequence[Block], person: Person, sessio
             signal = np.round(signal / amplifier.step_uv) * amplifier.step_uv
         done.blocks_uv.append(np.ascontiguousarray(signal, dtype=np.float64))
         done.clean_uv.append(np.ascontiguousarray(clean, dtype=np.float32))
-        done.eyes.append(replace(body, blink=body.blink[shown], gaze=body.gaze[shown], muscle=body.muscle[:, shown]))
+        done.bodies.append(artefacts.body.cut(shown))
         if settings.artefact_size > 0:
-            done.artefacts += [replace(event, onset_s=round(start_s + event.onset_s, 4)) for event in body.events]
+            done.artefacts += [replace(event, onset_s=round(start_s + event.onset_s, 4)) for event in artefacts.events]
         start_s += block.samples / rate_hz
     return done
 
