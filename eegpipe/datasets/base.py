@@ -116,4 +116,4 @@ class Dataset:
     manufacturer: str = "n/a"
     task_description: str = ""
     already_processed: bool = False  # BIDS DatasetType derivative instead of raw
-    memory_gb: float = 1.0  # largest resident size of a process that reads one recording, library included
+    memory_gb: float = 1.0  # peak of a process that reads one recording of full size and writes it to BIDS

@@ -186,5 +186,5 @@ DATASET = Dataset(
     manufacturer="BioSemi",
     task_description="Watching 40 one-minute excerpts of music videos; rated after each.",
     already_processed=True,
-    memory_gb=1.0,
+    memory_gb=0.4,
 )

@@ -6,7 +6,6 @@ signal that anyone can run the pipeline on, so any subset of subjects is accepte
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from eegpipe.datasets.base import Dataset, Discovery, Facts, RecordingEntry
 from eegpipe.datasets.folders import find_folder, matching, natural_key, numbers_text, relative, stray_note
 from eegpipe.datasets.formats.edf import read_edf, read_header
+from eegpipe.datasets.formats.people import person
 from eegpipe.datasets.signal import Channel, eeg_channels, join
 from eegpipe.errors import DataProblem
 from eegpipe.recording import Event, Recording, RecordingId
@@ -138,22 +138,12 @@ def _read(root: Path, entry: RecordingEntry) -> Recording:
         stimulus=f"eegmat/{task}",
         label=task,
     )
-    sex, age = _person(root / people[0], int(entry.id.subject)) if people else (None, None)
+    sex, age = person(root / people[0], people[0], int(entry.id.subject), column="subject") if people else (None, None)
     return Recording(entry.id, raw, [event], FACTS.reference, FACTS.line_hz, _HISTORY, sex=sex, age=age)
 
 
 def _unit(label: str) -> str:
     return "mV" if label.startswith("ECG") else "uV"
-
-
-def _person(file: Path, subject: int) -> tuple[str | None, int | None]:
-    """Sex and age of a subject; None where the table does not say."""
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        for row in csv.DictReader(lines):
-            if (row.get("Subject") or "").strip() == f"Subject{subject:02d}":
-                sex, age = (row.get("Gender") or "").strip(), (row.get("Age") or "").strip()
-                return (sex if sex in ("F", "M") else None), (int(age) if age.isdecimal() else None)
-    return None, None
 
 
 DATASET = Dataset(
@@ -184,5 +174,5 @@ DATASET = Dataset(
     manufacturer="XAI-MEDICA (Neurocom)",
     task_description="rest: sitting with closed eyes. arithmetic: serial subtraction of two numbers.",
     already_processed=True,
-    memory_gb=0.4,
+    memory_gb=0.3,
 )

@@ -6,7 +6,6 @@ and are brought together by video number. The mastoids A2, A1 are the last two c
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from eegpipe import affect
 from eegpipe.datasets.base import Dataset, Discovery, Facts, RecordingEntry, simulated_marker
 from eegpipe.datasets.folders import find_folder, matching, numbers_text, relative, stray_note
 from eegpipe.datasets.formats import matlab
+from eegpipe.datasets.formats.people import person
 from eegpipe.datasets.formats.pickles import read_pickle
 from eegpipe.datasets.signal import boundaries, eeg_channels, join
 from eegpipe.errors import DataProblem
@@ -136,7 +136,7 @@ def _read(root: Path, entry: RecordingEntry) -> Recording:
     remarks = next((file for file in entry.files if file.endswith("After_remarks.mat")), None)
     ratings = _ratings(root, remarks, facts.trials) if remarks else {}
     people = next((file for file in entry.files if file.endswith(".csv")), None)
-    sex, age = _person(root / people, int(entry.id.subject)) if people else (None, None)
+    sex, age = person(root / people, people, int(entry.id.subject), column="sub") if people else (None, None)
 
     blocks = ((f"{signal}: video {video}", block) for video, block in enumerate(data, start=1))
     raw = join(blocks, lengths, eeg_channels(facts.channels), facts.rate_hz, facts.line_hz)
@@ -189,18 +189,6 @@ def _ratings(root: Path, file: str, videos: int) -> dict[int, dict[str, float]]:
     return by_video
 
 
-def _person(file: Path, subject: int) -> tuple[str | None, int | None]:
-    """Sex and age from Recording_info.csv, whose headers carry stray blanks; None where the row does not say."""
-    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-        for row in csv.DictReader(lines):
-            plain = {(key or "").strip().lower(): (value or "").strip() for key, value in row.items() if key}
-            if re.sub(r"[^0-9]", "", plain.get("sub", "")).lstrip("0") == str(subject).lstrip("0") and plain.get("sub"):
-                sex = plain.get("gender", "")[:1].upper()
-                age = plain.get("age", "")
-                return (sex if sex in ("F", "M") else None), (int(age) if age.isdecimal() else None)
-    return None, None
-
-
 DATASET = Dataset(
     name="faced",
     title="FACED: EEG of people watching film clips of nine emotions (Processed_data)",
@@ -221,5 +209,5 @@ DATASET = Dataset(
     manufacturer="Neuracle",
     task_description="Watching 28 film clips of nine emotions; twelve ratings after each.",
     already_processed=True,
-    memory_gb=0.6,
+    memory_gb=0.3,
 )

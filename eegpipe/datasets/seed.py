@@ -201,5 +201,5 @@ DATASET = Dataset(
     manufacturer="Compumedics NeuroScan (ESI NeuroScan system)",
     task_description="Watching 15 Chinese film clips of about four minutes, five of each emotion.",
     already_processed=True,
-    memory_gb=1.2,
+    memory_gb=0.7,
 )
