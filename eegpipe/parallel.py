@@ -31,6 +31,8 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 _GB = 1e9
 # How much of the free memory the workers may take together; the rest is for this process and the system.
 _MEMORY_SHARE = 0.9
+# How long a scheduler may take to answer.
+_ANSWER_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -252,6 +254,7 @@ def _local_cluster(count: int) -> Iterator[Client]:
     with (
         dask.config.set(settings),
         _one_thread_for_children(),
+        _program_not_imported(),
         _quiet_dask(),
         tempfile.TemporaryDirectory(prefix="eegpipe-dask-") as scratch,
         LocalCluster(
@@ -262,7 +265,7 @@ def _local_cluster(count: int) -> Iterator[Client]:
             dashboard_address=None,
             memory_limit=limit,
             local_directory=scratch,
-            silence_logs=False,  # done by _quiet_dask, which also undoes it
+            silence_logs=logging.CRITICAL,  # in the workers; _quiet_dask is for this process
         ) as cluster,
         Client(cluster) as client,
     ):
@@ -270,11 +273,29 @@ def _local_cluster(count: int) -> Iterator[Client]:
 
 
 @contextmanager
+def _program_not_imported() -> Iterator[None]:
+    """Keep new processes from running the program that started this one.
+
+    A spawned process imports the main module before anything else; a stage's script would start the stage again. Work
+    functions are importable by name, so nobody needs it.
+    """
+    program = sys.modules["__main__"]
+    names = ("__file__", "__spec__")
+    before: dict[str, Any] = {name: program.__dict__[name] for name in names if name in program.__dict__}
+    program.__dict__.pop("__file__", None)
+    program.__spec__ = None
+    try:
+        yield
+    finally:
+        program.__dict__.update(before)
+
+
+@contextmanager
 def _running_cluster(address: str) -> Iterator[Client]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout="5s")
+        client = Client(address, timeout=_ANSWER_S)
     except (OSError, ValueError) as error:
         raise UsageProblem(
             f"No Dask scheduler answers at {address} ({error}). Start one with 'dask scheduler' and give its address."

@@ -79,7 +79,9 @@ def test_problems_are_told_in_words(alone: list[Outcome]):
     assert alone[0].problem == ""
 
 
-def test_a_dead_worker_costs_one_job_and_two_workers_give_the_same_bytes(alone: list[Outcome], tmp_path: Path):
+def test_a_dead_worker_costs_one_job_and_two_workers_give_the_same_bytes(
+    alone: list[Outcome], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
     jobs = jobs_for("", "data", "", "bug", "", "crash", "crash once", folder=tmp_path)
     outcomes = run(work, jobs, title="two", workers=2)
     assert outcomes[:5] == alone
@@ -88,6 +90,7 @@ def test_a_dead_worker_costs_one_job_and_two_workers_give_the_same_bytes(alone: 
     assert (tmp_path / "crashed").exists()
     assert outcomes[6].status == "done"
     assert outcomes[6].row["number"] == 7
+    assert capfd.readouterr().err == ""  # Dask has a lot to say about this
 
 
 def test_one_thread_in_another_process_whatever_the_user_set(monkeypatch: pytest.MonkeyPatch):
@@ -125,7 +128,8 @@ def test_workers_are_limited_by_memory(monkeypatch: pytest.MonkeyPatch):
     assert affordable_workers(0.001) == affordable_workers(0.002) >= 1
 
 
-def test_wrong_requests_are_refused():
+def test_wrong_requests_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(parallel, "_ANSWER_S", 0.5)
     jobs = jobs_for("")
     with pytest.raises(UsageProblem, match="at least 1"):
         run(work, jobs, title="", workers=0)
@@ -141,11 +145,10 @@ def test_wrong_requests_are_refused():
 def test_interrupt_stops_everything(tmp_path: Path):
     """Ctrl-C on a terminal reaches every process of the group."""
     program = (
-        "import sys; from pathlib import Path\n"
-        "if __name__ == '__main__':\n"
-        "    import test_parallel as t\n"
-        "    try: t.run(t.work, t.jobs_for(*['sleep'] * 3, folder=Path(sys.argv[1])), title='', workers=2)\n"
-        "    except KeyboardInterrupt: print('stopped')\n"
+        "import sys; from pathlib import Path; import test_parallel as t\n"
+        "print('started', flush=True)\n"
+        "try: t.run(t.work, t.jobs_for(*['sleep'] * 3, folder=Path(sys.argv[1])), title='', workers=2)\n"
+        "except KeyboardInterrupt: print('stopped')\n"
     )
     script = tmp_path / "program.py"
     script.write_text(program)
@@ -160,7 +163,7 @@ def test_interrupt_stops_everything(tmp_path: Path):
     _wait(lambda: len(list(tmp_path.glob("*.started"))) == 2)
     os.killpg(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=15)
-    assert output == "stopped\n"
+    assert output == "started\nstopped\n"  # once: workers do not run the program that started them
     assert "Traceback" not in errors
     _wait(lambda: not _alive_in_group(process.pid))
     assert not list(tmp_path.glob("*.finished"))

@@ -185,6 +185,5 @@ def _readme(dataset: Dataset, simulated: bool, derivative: Mapping[str, Any] | N
         lines += [
             f"{name}: {text}" for name, text in (("Licence", dataset.licence), ("Cite", dataset.citation)) if text
         ]
-        lines += ["The participants' signals may be shared under the vendor's terms only."] if dataset.licence else []
     lines += [f"Vendor: {dataset.url}"] if dataset.url else []
     return "\n".join([*lines, ""])
