@@ -149,8 +149,9 @@ def evaluate(
         "settings": dataclasses.asdict(settings),
     }
     write_plots(out_plots, results, target, content["protocols"])
-    write_file(out_metrics, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
-    return content
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_file(out_metrics, text.encode())
+    return json.loads(text)
 
 
 def _check_method(method: str, has_encoder: bool) -> None:

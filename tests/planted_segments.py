@@ -1,0 +1,86 @@
+"""Segments with a known effect: the power of five rhythms depends on the class, on the clip, or on nothing."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from eegpipe.affect import AffectSource
+from eegpipe.loader import Segments
+
+RATE_HZ = 100.0
+RHYTHMS_HZ = np.array([2.5, 6.0, 10.0, 20.0, 35.0])  # one in each band of differential entropy
+
+
+def planted(
+    effect: Literal["class", "clip", "nothing"] = "nothing",
+    *,
+    dataset: str = "demo",
+    subjects: int = 6,
+    clips: int = 12,
+    n_classes: int = 3,
+    per_trial: int = 3,
+    channels: int = 6,
+    seconds: float = 2.0,
+    seed: int = 0,
+) -> Segments:
+    """All subjects share the effect. With "clip" or "nothing", the labels of the clips are drawn at random."""
+    rng = np.random.default_rng(seed)
+    n = subjects * clips * per_trial
+    subject = np.repeat(np.arange(subjects), clips * per_trial)
+    clip = np.tile(np.repeat(np.arange(clips), per_trial), subjects)
+    window = np.tile(np.arange(per_trial), subjects * clips)
+    of_clip = np.arange(clips) % n_classes
+    if effect != "class":
+        of_clip = rng.permutation(of_clip)
+    time = np.arange(int(RATE_HZ * seconds)) / RATE_HZ
+    gain = rng.uniform(0.7, 1.4, size=(subjects, channels, 1))
+    eeg = rng.normal(size=(n, channels, len(time))) * 5 * gain[subject]
+    if effect != "nothing":
+        cause = of_clip[clip] if effect == "class" else clip
+        amplitude = rng.uniform(0, 4, size=(cause.max() + 1, channels, len(RHYTHMS_HZ), 1))
+        phase = rng.uniform(0, 2 * np.pi, size=(n, channels, len(RHYTHMS_HZ), 1))
+        eeg += (amplitude[cause] * np.sin(2 * np.pi * RHYTHMS_HZ[:, None] * time + phase)).sum(axis=2)
+    unknown = np.full(n, np.nan, dtype=np.float32)
+    return Segments(
+        dataset=dataset,
+        windowing="test",
+        rate_hz=RATE_HZ,
+        channels=("Fz", "Cz", "Pz", "Oz", "C3", "C4", "F3", "F4")[:channels],
+        eeg=eeg.astype(np.float32),
+        subject=subject,
+        subject_names=tuple(f"{number + 1:02d}" for number in range(subjects)),
+        session=np.zeros(n, dtype=int),
+        session_names=("1",),
+        trial=clip + 1,
+        stimulus=clip.astype(np.int64) + 1000,
+        stimulus_names={number + 1000: f"{dataset}/{number + 1:02d}" for number in range(clips)},
+        stimulus_time=window * seconds,
+        recording_time=clip * 60 + window * seconds,
+        label=of_clip[clip].astype(np.int16),
+        labels=("calm", "fear", "joy", "anger")[:n_classes],
+        valence=unknown,
+        arousal=unknown,
+        affect_source=np.zeros(n, dtype=np.int8),
+        digest="0123456789abcdef",
+    )
+
+
+def rated(segments: Segments, valence_of: dict[tuple[str, str], float]) -> Segments:
+    """Without labels; ``valence_of`` (subject, stimulus) by self-report."""
+    names = zip(segments.subject, segments.stimulus, strict=True)
+    valence = [valence_of[segments.subject_names[one], segments.stimulus_names[int(clip)]] for one, clip in names]
+    same = segments.select(np.arange(len(segments)))
+    same.label, same.labels = np.full(len(same), -1, dtype=np.int16), ()
+    same.valence = same.arousal = np.array(valence, dtype=np.float32)
+    same.affect_source = np.full(len(same), AffectSource.SELF_REPORT, dtype=np.int8)
+    return same
+
+
+def condition(subjects: int = 4) -> Segments:
+    """Two recordings a subject, rest and arithmetic: the label is what the participant did."""
+    segments = planted("class", dataset="eegmat", subjects=subjects, clips=2, n_classes=2, per_trial=4)
+    segments.labels = ("rest", "arithmetic")
+    segments.stimulus_names = {1000: "eegmat/rest", 1001: "eegmat/arithmetic"}
+    return segments

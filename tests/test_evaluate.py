@@ -1,0 +1,371 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from planted_segments import condition, planted, rated
+
+from eegpipe.errors import DataProblem, UsageProblem
+from eegpipe.evaluate import EvaluateSettings, evaluate, evaluate_target, summary_rows
+from eegpipe.models.baselines import MlpSettings, de_features
+from eegpipe.predictions import FeatureCache, predict
+from eegpipe.protocols import PROTOCOLS, SplitSettings
+from eegpipe.splits import LeakError, make, write_all
+from eegpipe.store import StoreHeader, TrialSegments, write_store
+
+SETTINGS = EvaluateSettings(mlp=MlpSettings(least_steps=60, learning_rate=2e-3), resamples=200)
+DRAWS = SplitSettings(groups=3)
+CLEAN = ("fewshot_subject_stimulus", "zeroshot_subject_stimulus")
+
+
+class Recorder:
+    """An encoder of differential entropies that remembers what it was given. It saw one other data set."""
+
+    def __init__(self, **seen):
+        self.manifest = {"datasets": {"other": {"store": "x", "subjects": ["01"], "stimuli": ["other/01"]}} | seen}
+        self.given = []
+
+    def features(self, segments):
+        self.given.append(
+            (
+                {segments.subject_names[index] for index in segments.subject},
+                {segments.stimulus_names[int(key)] for key in segments.stimulus},
+            )
+        )
+        return de_features(segments.eeg, segments.rate_hz)
+
+
+def all_splits(segments):
+    return [make(protocol, segments, settings=DRAWS) for protocol in PROTOCOLS]
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """For each planted effect: the segments, the metrics of all protocols and their folder."""
+    result = {}
+    for effect in ("class", "clip", "nothing"):
+        segments = planted(effect)
+        out = tmp_path_factory.mktemp(effect)
+        content = evaluate("de", segments, all_splits(segments), out / "m.json", out / "p", settings=SETTINGS, seed=1)
+        result[effect] = (segments, content, out)
+    return result
+
+
+def accuracies(scored, effect):
+    return {name: entry["accuracy"] for name, entry in scored[effect][1]["protocols"].items()}
+
+
+# -- what the protocols measure ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_an_effect_that_all_subjects_share_is_found(protocol, scored):
+    entry = scored["class"][1]["protocols"][protocol]
+    assert entry["accuracy"]["value"] > 0.6
+    assert entry["accuracy"]["interval"]["low"] > max(entry["chance"].values())
+    assert entry["auroc"]["value"] > 0.8
+    assert entry["trial_level"]["accuracy"]["value"] > 0.6
+
+
+@pytest.mark.parametrize("effect", ["clip", "nothing"])
+@pytest.mark.parametrize("protocol", CLEAN)
+def test_random_labels_give_chance_where_protocols_are_leak_free(protocol, effect, scored):
+    assert scored[effect][1]["protocols"][protocol]["leak_free"]
+    assert 0.15 < accuracies(scored, effect)[protocol]["value"] < 0.42
+
+
+@pytest.mark.parametrize("protocol", [name for name in PROTOCOLS if name not in CLEAN])
+def test_knowing_the_clip_is_enough_where_clips_are_shared(protocol, scored):
+    # The labels are random; only the clip has an effect. This is the leak that these protocols are marked for.
+    assert not scored["clip"][1]["protocols"][protocol]["leak_free"]
+    assert accuracies(scored, "clip")[protocol]["value"] > 0.6
+
+
+def test_random_labels_of_each_subject_give_chance_under_every_clean_protocol(tmp_path):
+    rng = np.random.default_rng(3)
+    segments = planted("clip", subjects=8)
+    valence = {
+        (subject, clip): float(rng.choice([-1, 1]))
+        for subject in segments.subject_names
+        for clip in segments.stimulus_names.values()
+    }
+    own = rated(segments, valence)
+    splits = [make(protocol, own, settings=DRAWS) for protocol in PROTOCOLS if protocol != "mdjpt_fewshot"]
+    content = evaluate("de", own, splits, tmp_path / "m.json", tmp_path, settings=SETTINGS)
+    assert content["classes"]["names"] == ["low valence", "high valence"]
+    assert "self-report" in content["classes"]["definition"]
+    for entry in content["protocols"].values():
+        assert 0.38 < entry["accuracy"]["value"] < 0.62
+
+
+def test_a_condition_is_scored_leak_free_without_clips(tmp_path):
+    segments = condition(subjects=6)
+    content = evaluate("de", segments, make("fewshot_subject", segments, seed=0), tmp_path / "m.json", tmp_path)
+    entry = content["protocols"]["fewshot_subject"]
+    assert entry["leak_free"]
+    assert entry["disjoint"]["stimulus"] == "not applicable"
+    assert entry["accuracy"]["value"] > 0.8
+
+
+# -- what a row says ---------------------------------------------------------------------------------------------------
+
+
+def test_a_row_counts_what_it_was_computed_from(scored):
+    entry = scored["class"][1]["protocols"]["fewshot_subject_stimulus"]
+    assert {name: entry[name] for name in ("n_groups", "n_folds")} == {"n_groups": 3, "n_folds": 9}
+    # 6 subjects x 12 clips x 3 segments; each subject is tested by some group.
+    assert {name: entry[name] for name in ("n_subjects", "n_trials", "n_segments")} == {
+        "n_subjects": 6,
+        "n_trials": 72,
+        "n_segments": 216,
+    }
+    assert entry["chance"]["uniform"] == pytest.approx(1 / 3, abs=1e-6)
+
+
+def test_published_terms_are_marked(scored):
+    entry = scored["class"][1]["protocols"]["mdjpt_fewshot"]
+    assert entry["test_selects"]
+    assert not entry["leak_free"]
+    assert set(entry["transductive"]) == {"causal_normalisation", "lds_smoothing", "priors_over_all_subjects"}
+    assert len(entry["leaks"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [({"smoothing": "lds"}, "smoothed within a test trial"), ({"encoder_batch": "session"}, "whole session")],
+)
+def test_a_use_of_test_data_that_the_split_does_not_name_costs_the_mark(changed, named, tmp_path):
+    segments = planted("class")
+    split = make("fewshot_subject_stimulus", segments, settings=SplitSettings(groups=1))
+    quick = EvaluateSettings(mlp=MlpSettings(least_steps=1, epochs=1), resamples=0, **changed)
+    content = evaluate("mdjpt", segments, split, tmp_path / "m.json", tmp_path, encoder=Recorder(), settings=quick)
+    entry = content["protocols"]["fewshot_subject_stimulus"]
+    assert not entry["leak_free"]
+    assert any(named in leak for leak in entry["leaks"])
+
+
+def test_normalisation_by_the_training_part_uses_nothing_of_the_test_subjects(tmp_path):
+    segments = planted("class")
+    split = make("fewshot_subject_stimulus", segments, settings=SplitSettings(groups=1))
+    settings = EvaluateSettings(mlp=SETTINGS.mlp, normalisation="training")
+    content = evaluate("de", segments, split, tmp_path / "m.json", tmp_path, settings=settings)
+    entry = content["protocols"]["fewshot_subject_stimulus"]
+    assert entry["transductive"] == {}
+    assert entry["leak_free"]
+    assert entry["accuracy"]["value"] > 0.5
+
+
+# -- that it is so -----------------------------------------------------------------------------------------------------
+
+
+def run(segments, protocol, **options):
+    split = make(protocol, segments, settings=SplitSettings(groups=1, **options))
+    features = FeatureCache(segments, None, SETTINGS)
+    return predict(split, segments, features, SETTINGS, 0, lambda *_, **__: None)
+
+
+def test_labels_of_the_test_part_change_no_prediction_but_where_test_selects():
+    segments = planted("class")
+    split = make("fewshot_subject", segments, settings=SplitSettings(groups=1))
+    tested = np.isin(segments.subject, [segments.subject_names.index(name) for name in split.folds[0].test.subjects])
+    swapped = segments.select(np.arange(len(segments)))
+    swapped.label = np.where(tested, (swapped.label + 1) % 3, swapped.label).astype(np.int16)
+    for protocol, equal in (("fewshot_subject", True), ("mdjpt_fewshot", False)):
+        before, after = run(segments, protocol), run(swapped, protocol)
+        assert (before.row == after.row).all()
+        assert np.array_equal(before.probabilities, after.probabilities) == equal
+
+
+@pytest.mark.parametrize("protocol", ["fewshot_subject", "fewshot_subject_stimulus", "mdjpt_fewshot"])
+def test_signals_of_one_test_subject_reach_no_other_but_through_published_priors(protocol):
+    segments = planted("class")
+    before = run(segments, protocol)
+    loud = segments.select(np.arange(len(segments)))
+    one = segments.subject[before.row[0]]
+    loud.eeg[loud.subject == one] *= 5
+    after = run(loud, protocol)
+    others = segments.subject[before.row] != one
+    assert np.array_equal(before.probabilities[others], after.probabilities[others]) == (protocol != "mdjpt_fewshot")
+
+
+def test_later_segments_change_no_earlier_prediction_in_clean_protocols():
+    segments = planted("class")
+    before = run(segments, "fewshot_subject")
+    changed = segments.select(np.arange(len(segments)))
+    last = changed.trial == 12
+    tested = np.isin(changed.subject, np.unique(segments.subject[before.row]))
+    changed.eeg[last & tested] *= 5
+    after = run(changed, "fewshot_subject")
+    earlier = segments.trial[before.row] != 12
+    np.testing.assert_array_equal(before.probabilities[earlier], after.probabilities[earlier])
+    assert not np.array_equal(before.probabilities[~earlier], after.probabilities[~earlier])
+
+
+def test_an_encoder_is_never_given_clips_of_both_parts_together(tmp_path):
+    segments = planted("class")
+    splits = [make(protocol, segments, settings=DRAWS) for protocol in CLEAN]
+    encoder = Recorder()
+    quick = EvaluateSettings(mlp=MlpSettings(least_steps=1, epochs=1), resamples=0)
+    evaluate("mdjpt", segments, splits, tmp_path / "m.json", tmp_path, encoder=encoder, settings=quick)
+    assert all(len(subjects) == 1 for subjects, _ in encoder.given)
+    parts = [set(part.stimuli) for split in splits for fold in split.folds for part in (fold.train, fold.test)]
+    assert all(clips in parts for _, clips in encoder.given)
+    # Each subject needs three test parts and their three complements, computed once for all groups and protocols.
+    assert len(encoder.given) == 6 * 6
+
+
+def test_a_validation_subject_picks_the_epoch(tmp_path):
+    segments = planted("class")
+    split = make("fewshot_subject", segments, settings=SplitSettings(groups=2, validation="subject"))
+    evaluate("de", segments, split, tmp_path / "m.json", tmp_path, settings=SETTINGS)
+    with (tmp_path / "training_curve.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == 60
+    assert all(0 <= float(row["watched_accuracy"]) <= 1 for row in rows)
+    result = run(segments, "fewshot_subject", validation="subject")
+    assert len(np.unique(segments.subject[result.row])) == 4  # the validation subject is not tested
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_an_encoder_that_saw_a_test_subject_is_refused_before_any_work(protocol, tmp_path):
+    segments = planted()
+    encoder = Recorder(demo={"store": "x", "subjects": ["06"], "stimuli": []})
+    split = make(protocol, segments, seed=0)
+    assert any("06" in fold.test.subjects for fold in split.folds)
+    with pytest.raises(LeakError, match=r"pre-trained on 1 subject\(s\) of the test part: 06"):
+        evaluate("mdjpt", segments, split, tmp_path / "m.json", tmp_path / "p", encoder=encoder)
+    assert encoder.given == []
+    assert not any(tmp_path.iterdir())
+
+
+def test_requests_that_make_no_sense_are_refused(tmp_path):
+    segments = planted(per_trial=1)
+    split = make("fewshot_subject", segments, seed=0)
+    for method, encoder, splits, text in (
+        ("mdjtp", None, split, "Did you mean 'mdjpt'"),
+        ("mdjpt", None, split, "needs a pre-trained model"),
+        ("de", Recorder(), split, "takes no model"),
+        ("de", None, [], "at least one split"),
+        ("de", None, [split, split], "each protocol once"),
+    ):
+        with pytest.raises(UsageProblem, match=text):
+            evaluate(method, segments, splits, tmp_path / "m.json", tmp_path, encoder=encoder)
+
+
+def test_a_split_of_another_store_is_refused(tmp_path):
+    split = make("fewshot_subject", planted(subjects=7, per_trial=1), seed=0)
+    with pytest.raises(DataProblem, match="Make the split again"):
+        evaluate("de", planted(per_trial=1), split, tmp_path / "m.json", tmp_path)
+
+
+def test_features_that_are_not_finite_are_refused_by_name(tmp_path):
+    segments = planted(per_trial=1)
+    encoder = Recorder()
+    encoder.features = lambda given: np.full((len(given), 3), np.nan)
+    with pytest.raises(DataProblem, match="features of demo, subject 0"):
+        evaluate(
+            "mdjpt", segments, make("fewshot_subject", segments, seed=0), tmp_path / "m.json", tmp_path, encoder=encoder
+        )
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_evaluation_writes_the_same_bytes(scored, tmp_path):
+    segments, _, out = scored["nothing"]
+    splits = all_splits(segments)[:3]
+    for name in ("a", "b"):
+        evaluate("de", segments, splits, tmp_path / name / "m.json", tmp_path / name, settings=SETTINGS, seed=1)
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == ["confusion.csv", "m.json", "per_subject.csv", "predictions.npz", "training_curve.csv"]
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    # Protocols do not influence each other.
+    fewer, all_of_them = (json.loads((path / "m.json").read_text())["protocols"] for path in (tmp_path / "a", out))
+    assert fewer == {name: all_of_them[name] for name in fewer}
+
+
+def test_stored_predictions_give_the_metrics_again(scored):
+    segments, content, out = scored["class"]
+    assert content == json.loads((out / "m.json").read_text())
+    stored = np.load(out / "p" / "predictions.npz")
+    assert stored["classes"].tolist() == ["calm", "fear", "joy"]
+    for protocol, entry in content["protocols"].items():
+        truth = stored[f"{protocol}/truth"]
+        assert (truth == segments.label[stored[f"{protocol}/row"]]).all()
+        assert (stored[f"{protocol}/subject"] == segments.subject[stored[f"{protocol}/row"]]).all()
+        right = stored[f"{protocol}/probabilities"].argmax(axis=1) == truth
+        group = stored[f"{protocol}/group"]
+        of_groups = [right[group == one].mean() for one in np.unique(group)]
+        assert entry["accuracy"]["value"] == pytest.approx(np.mean(of_groups), abs=1e-6)
+        assert entry["accuracy"]["groups"]["std"] == pytest.approx(np.std(of_groups), abs=1e-6)
+
+
+def test_plots_agree_with_the_metrics(scored):
+    _, content, out = scored["class"]
+    with (out / "p" / "confusion.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert {row["protocol"] for row in rows} == {"fewshot_subject_stimulus"}
+    assert len(rows) == 3 * 4 * 12  # groups x test subjects x clips
+    right = np.mean([row["actual"] == row["predicted"] for row in rows])
+    entry = content["protocols"]["fewshot_subject_stimulus"]
+    assert right == pytest.approx(entry["trial_level"]["accuracy"]["value"], abs=1e-6)
+    with (out / "p" / "per_subject.csv").open() as lines:
+        mine = [row for row in csv.DictReader(lines) if row["protocol"] == "zeroshot_subject"]
+    assert [row["subject"] for row in mine] == ["01", "02", "03", "04", "05", "06"]
+    mean = np.mean([float(row["accuracy"]) for row in mine])
+    assert mean == pytest.approx(content["protocols"]["zeroshot_subject"]["accuracy"]["value"], abs=1e-5)
+    with (out / "p" / "training_curve.csv").open() as lines:
+        curve = [row for row in csv.DictReader(lines) if row["protocol"] == "fewshot_subject"]
+    assert [int(row["epoch"]) for row in curve] == list(range(1, 61))
+    assert float(curve[-1]["loss"]) < float(curve[0]["loss"])
+    assert {row["watched_accuracy"] for row in curve} == {""}
+
+
+def test_summary_rows_put_rivals_together(scored):
+    content = scored["class"][1]
+    rows = summary_rows([content | {"method": "mdjpt"}, content, {"loss": 1}, content | {"target": "another"}])
+    assert len(rows) == 3 * len(PROTOCOLS)
+    assert [row["target"] for row in rows[: len(PROTOCOLS)]] == ["another"] * len(PROTOCOLS)
+    assert [(row["protocol"], row["method"]) for row in rows[len(PROTOCOLS) :][:3]] == [
+        ("fewshot_subject_stimulus", "de"),
+        ("fewshot_subject_stimulus", "mdjpt"),
+        ("fewshot_subject", "de"),
+    ]
+    entry = content["protocols"]["fewshot_subject_stimulus"]
+    assert rows[0]["accuracy"] == entry["accuracy"]["value"]
+    assert rows[0]["leak_free"] is True
+    assert rows[0]["chance"] == max(entry["chance"].values())
+
+
+def test_from_files(tmp_path):
+    segments = condition()
+    rows = [
+        np.flatnonzero((segments.subject == who) & (segments.trial == trial)) for who in range(4) for trial in (1, 2)
+    ]
+    trials = [
+        TrialSegments(
+            eeg=segments.eeg[mine],
+            channels=segments.channels,
+            subject=segments.subject_names[segments.subject[mine[0]]],
+            session="1",
+            trial=int(segments.trial[mine[0]]),
+            stimulus=segments.stimulus_names[int(segments.stimulus[mine[0]])],
+            stimulus_time=segments.stimulus_time[mine],
+            recording_time=segments.recording_time[mine],
+            label=segments.labels[segments.label[mine[0]]],
+        )
+        for mine in rows
+    ]
+    store = tmp_path / "eegmat.zarr"
+    write_store(store, trials, StoreHeader("eegmat", "test", segments.rate_hz, segments.labels))
+    with pytest.raises(UsageProblem, match="no split manifests"):
+        evaluate_target("de", store, tmp_path, tmp_path / "m.json", tmp_path / "p")
+    write_all(segments, tmp_path / "splits", settings=DRAWS)
+    content = evaluate_target("de", store, tmp_path / "splits", tmp_path / "m.json", tmp_path / "p", settings=SETTINGS)
+    assert list(content["protocols"]) == ["fewshot_subject", "zeroshot_subject", "mdjpt_fewshot"]
+    assert set(content["not_applicable"]) == set(CLEAN)
+    assert content["hashes"]["model"] is None

@@ -1,0 +1,156 @@
+import math
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from eegpipe import metrics
+
+# Actual class 0: 2 right, 1 wrong; class 1: 3 right.
+SMALL = np.array([[2, 1], [0, 3]])
+
+
+def test_scores_of_a_small_table_by_hand():
+    assert metrics.accuracy(SMALL) == pytest.approx(5 / 6)
+    assert metrics.balanced_accuracy(SMALL) == pytest.approx((2 / 3 + 1) / 2)
+    # By chance: (3 x 2 + 3 x 4) / 36 = 1/2.
+    assert metrics.kappa(SMALL) == pytest.approx((5 / 6 - 1 / 2) / (1 - 1 / 2))
+    # F1: 2 x 2 / (3 + 2) and 2 x 3 / (3 + 4).
+    assert metrics.macro_f1(SMALL) == pytest.approx((4 / 5 + 6 / 7) / 2)
+    assert metrics.weighted_f1(np.array([[2, 1], [0, 1]])) == pytest.approx((3 * 4 / 5 + 1 * 2 / 3) / 4)
+
+
+def test_scores_agree_with_scikit_learn():
+    rng = np.random.default_rng(0)
+    truth = rng.choice(4, 200, p=[0.5, 0.2, 0.2, 0.1])
+    answer = np.where(rng.random(200) < 0.5, truth, rng.integers(0, 4, 200))
+    probabilities = rng.dirichlet(np.ones(4), 200)
+    zero = np.zeros(200, dtype=int)
+    confusion = metrics.confusions(truth, answer, zero, zero, (1, 1, 4))[0, 0]
+    assert (confusion == sk.confusion_matrix(truth, answer)).all()
+    assert metrics.accuracy(confusion) == pytest.approx(sk.accuracy_score(truth, answer))
+    assert metrics.balanced_accuracy(confusion) == pytest.approx(sk.balanced_accuracy_score(truth, answer))
+    assert metrics.kappa(confusion) == pytest.approx(sk.cohen_kappa_score(truth, answer))
+    assert metrics.macro_f1(confusion) == pytest.approx(sk.f1_score(truth, answer, average="macro"))
+    assert metrics.weighted_f1(confusion) == pytest.approx(sk.f1_score(truth, answer, average="weighted"))
+    assert metrics.auroc(truth, probabilities) == pytest.approx(
+        sk.roc_auc_score(truth, probabilities, multi_class="ovr")
+    )
+
+
+def test_a_class_that_never_occurs_does_not_count():
+    absent = np.array([[2, 1, 0], [0, 3, 0], [0, 0, 0]])
+    assert metrics.balanced_accuracy(absent) == pytest.approx(metrics.balanced_accuracy(SMALL))
+    assert metrics.macro_f1(absent) == pytest.approx(metrics.macro_f1(SMALL))
+    assert metrics.weighted_f1(absent) == pytest.approx(metrics.weighted_f1(SMALL))
+    # It was answered once: its F1 is 0 and counts.
+    answered = np.array([[2, 0, 1], [0, 3, 0], [0, 0, 0]])
+    assert metrics.macro_f1(answered) == pytest.approx((4 / 5 + 1 + 0) / 3)
+
+
+def test_nothing_to_score_is_nan():
+    assert math.isnan(metrics.accuracy(np.zeros((2, 2))))
+    assert math.isnan(metrics.balanced_accuracy(np.zeros((2, 2))))
+    assert math.isnan(metrics.kappa(np.array([[5, 0], [0, 0]])))
+
+
+def test_auroc_and_auprc_by_hand():
+    # Positives at ranks 1 and 3 of 4: pairs won 2 + 1 of 4; precision at the positives 1/1 and 2/3.
+    truth = np.array([1, 0, 1, 0])
+    score = np.array([0.9, 0.8, 0.7, 0.1])
+    probabilities = np.column_stack([1 - score, score])
+    assert metrics.auroc(truth, probabilities) == pytest.approx(3 / 4)
+    assert metrics.auprc(truth, probabilities) == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_auroc_leaves_out_classes_without_a_curve():
+    truth = np.array([0, 0, 2, 2])
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.6, 0.1, 0.3], [0.1, 0.2, 0.7], [0.1, 0.7, 0.2]])
+    # Class 0 is ranked perfectly, class 2 wins 3 of 4 pairs, class 1 does not occur.
+    assert metrics.auroc(truth, probabilities) == pytest.approx((1 + 3 / 4) / 2)
+    assert math.isnan(metrics.auroc(np.zeros(3, dtype=int), np.full((3, 2), 0.5)))
+
+
+def predictions(right: list[tuple[int, int, int, int]]) -> dict[str, np.ndarray]:
+    """(group, subject, right answers, wrong answers) as arrays of a two-class problem whose truth is class 0."""
+    group, subject, probability = [], [], []
+    for one, who, n_right, n_wrong in right:
+        group += [one] * (n_right + n_wrong)
+        subject += [who] * (n_right + n_wrong)
+        probability += [0.9] * n_right + [0.2] * n_wrong
+    first = np.array(probability)
+    return {
+        "truth": np.zeros(len(first), dtype=int),
+        "probabilities": np.column_stack([first, 1 - first]),
+        "group": np.array(group),
+        "subject": np.array(subject),
+    }
+
+
+def summary(made: dict[str, np.ndarray], **options) -> dict:
+    return metrics.summarise(**made, **{"resamples": 500, "confidence": 0.95, "seed": 0} | options)
+
+
+def test_a_score_is_pooled_in_a_group_and_averaged_over_groups():
+    # Group 0: 4 of 5 right, group 1: 1 of 5.
+    entry = summary(predictions([(0, 7, 3, 0), (0, 8, 1, 1), (1, 7, 1, 4)]))["accuracy"]
+    assert entry["value"] == pytest.approx((0.8 + 0.2) / 2)
+    assert entry["groups"] == {"n": 2, "std": 0.3, "lowest": 0.2, "highest": 0.8}
+
+
+def test_the_interval_is_the_bootstrap_over_subjects():
+    counts = [(0, who, right, 10 - right) for who, right in enumerate([9, 5, 7, 2, 10])]
+    entry = summary(predictions(counts), resamples=4000)["accuracy"]
+    share = np.array([right / 10 for _, _, right, _ in counts])
+    drawn = share[np.random.default_rng(1).integers(0, 5, size=(40_000, 5))].mean(axis=1)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    assert entry["interval"]["low"] == pytest.approx(low, abs=0.02)
+    assert entry["interval"]["high"] == pytest.approx(high, abs=0.02)
+
+
+def test_segments_of_one_subject_do_not_narrow_the_interval():
+    few = summary(predictions([(0, who, right, 4 - right) for who, right in enumerate([4, 1, 3, 0])]))
+    many = summary(predictions([(0, who, 100 * right, 100 * (4 - right)) for who, right in enumerate([4, 1, 3, 0])]))
+    assert few["accuracy"]["interval"] == many["accuracy"]["interval"]
+
+
+def test_no_interval_without_resamples_or_from_one_subject():
+    assert summary(predictions([(0, 0, 2, 1), (0, 1, 1, 2)]), resamples=0)["accuracy"]["interval"] is None
+    assert summary(predictions([(0, 0, 2, 1)]))["accuracy"]["interval"] is None
+
+
+def test_a_wider_confidence_gives_a_wider_interval_and_the_seed_decides():
+    made = predictions([(0, who, who, 9 - who) for who in range(9)])
+    narrow, wide = (summary(made, confidence=c)["accuracy"]["interval"] for c in (0.5, 0.99))
+    assert wide["low"] < narrow["low"] < narrow["high"] < wide["high"]
+    assert summary(made) == summary(made)
+    first, second = (summary(made, seed=seed)["accuracy"] for seed in (0, 1))
+    assert first["value"] == second["value"]
+    assert first["interval"] != second["interval"]
+
+
+def test_an_undefined_score_is_none():
+    entry = summary(predictions([(0, 0, 2, 1), (0, 1, 1, 2)]))["auroc"]
+    assert entry == {"value": None, "interval": None, "groups": {"n": 1, "std": None, "lowest": None, "highest": None}}
+
+
+def test_subjects_are_averaged_over_the_groups_that_tested_them():
+    scores = metrics.per_subject(**predictions([(0, 7, 3, 1), (1, 7, 1, 3), (0, 9, 1, 0)]))
+    assert scores == {7: {"accuracy": 0.5, "balanced_accuracy": 0.5}, 9: {"accuracy": 1.0, "balanced_accuracy": 1.0}}
+
+
+def test_chance():
+    # Training knows class 2 best, the test part has mostly class 0.
+    guess = metrics.chance(np.array([0.2, 0.3, 0.5]), np.array([0.7, 0.2, 0.1]))
+    assert guess == {"uniform": pytest.approx(1 / 3), "majority": 0.1, "prior": pytest.approx(0.14 + 0.06 + 0.05)}
+
+
+def test_a_trial_is_the_mean_of_its_segments():
+    unit = np.array([5, 2, 5, 2, 5])
+    truth = np.array([1, 0, 1, 0, 1])
+    probabilities = np.array([[0.6, 0.4], [0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.0, 1.0]])
+    first, of_trial, mean = metrics.by_trial(unit, truth, probabilities)
+    assert first.tolist() == [1, 0]
+    assert of_trial.tolist() == [0, 1]
+    # Two of three segments of trial 5 say class 0, their mean says class 1.
+    np.testing.assert_allclose(mean, [[0.6, 0.4], [0.4, 0.6]])
