@@ -155,7 +155,10 @@ def _in_words(error: Exception) -> str:
         return str(error)
     # Not a refusal but a bug or a broken machine: say where it happened, by module and line, not by a path.
     frame, line = list(traceback.walk_tb(error.__traceback__))[-1]
-    return f"{type(error).__name__}: {error} (at {frame.f_globals.get('__name__')}:{line})"
+    said = str(error)
+    if isinstance(error, OSError) and error.filename:
+        said = f"{error.strerror}: {Path(error.filename).name}"
+    return f"{type(error).__name__}: {said} (at {frame.f_globals.get('__name__')}:{line})"
 
 
 @contextmanager
@@ -248,6 +251,8 @@ def _local_cluster(count: int) -> Iterator[Client]:
         "distributed.worker.memory.terminate": 0.95,
         # The first death of a worker counts: the job is run again by _run_on, alone.
         "distributed.scheduler.allowed-failures": 0,
+        # A reader or an ICA may hold the interpreter for minutes; a process that ends is noticed anyway.
+        "distributed.scheduler.worker-ttl": None,
         "distributed.worker.profile.enabled": False,
     }
     limit = int(_free_gb() * _GB * _MEMORY_SHARE / count)

@@ -29,6 +29,8 @@ def work(number: int, fault: str = "", folder: Path | None = None) -> tuple[str,
         raise DataProblem(f"s{number:02}.dat: labels", "39 rows", "40 rows", "Download the file again.")
     if fault == "bug":
         raise ZeroDivisionError("no samples")
+    if fault == "file":
+        Path("/nowhere/s09.dat").read_bytes()
     if fault == "crash":
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "crash once":
@@ -77,6 +79,8 @@ def test_problems_are_told_in_words(alone: list[Outcome]):
     assert alone[1].problem == "s02.dat: labels: found 39 rows, expected 40 rows. Download the file again."
     assert alone[3].problem.startswith("ZeroDivisionError: no samples (at test_parallel:")
     assert alone[0].problem == ""
+    missing = run(work, jobs_for("file"), title="", workers=1)[0].problem
+    assert missing.startswith("FileNotFoundError: No such file or directory: s09.dat (at ")
 
 
 def test_a_dead_worker_costs_one_job_and_two_workers_give_the_same_bytes(
