@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
-import stage
-
 from eegpipe import datasets
 from eegpipe.bids import convert
 from eegpipe.params import Params
 from eegpipe.runtime import Runtime
 from eegpipe.terminal import print_outcomes
+
+import stage
 
 
 def main(params: Params, runtime: Runtime, dataset: str, raw: str, out: str) -> int:
@@ -24,4 +24,5 @@ def main(params: Params, runtime: Runtime, dataset: str, raw: str, out: str) -> 
     return print_outcomes(outcomes, allow_partial=params.allow_partial)
 
 
-stage.run(main, *sys.argv[1:])
+if __name__ == "__main__":
+    stage.run(main, *sys.argv[1:])

@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-import stage
-
 from eegpipe.clean.stage import clean_dataset
 from eegpipe.params import Params
 from eegpipe.runtime import Runtime
 from eegpipe.terminal import print_outcomes
+
+import stage
 
 
 def main(params: Params, runtime: Runtime, bids: str, out: str) -> int:
@@ -23,4 +23,5 @@ def main(params: Params, runtime: Runtime, bids: str, out: str) -> int:
     return print_outcomes(outcomes, allow_partial=params.allow_partial)
 
 
-stage.run(main, *sys.argv[1:])
+if __name__ == "__main__":
+    stage.run(main, *sys.argv[1:])

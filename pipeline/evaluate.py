@@ -3,11 +3,11 @@
 import sys
 from pathlib import Path
 
-import stage
-
 from eegpipe.evaluate import evaluate_target
 from eegpipe.params import Params
 from eegpipe.runtime import Runtime
+
+import stage
 
 
 def main(
@@ -26,4 +26,5 @@ def main(
     )
 
 
-stage.run(main, *sys.argv[1:])
+if __name__ == "__main__":
+    stage.run(main, *sys.argv[1:])

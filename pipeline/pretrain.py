@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-import stage
-
 from eegpipe.loader import load
 from eegpipe.params import Params
 from eegpipe.runtime import Runtime
 from eegpipe.train import pretrain
+
+import stage
 
 
 def main(params: Params, runtime: Runtime, method: str, target: str, segments: str, out: str) -> None:
@@ -25,4 +25,5 @@ def main(params: Params, runtime: Runtime, method: str, target: str, segments: s
     )
 
 
-stage.run(main, *sys.argv[1:])
+if __name__ == "__main__":
+    stage.run(main, *sys.argv[1:])

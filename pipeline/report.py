@@ -3,15 +3,16 @@
 import sys
 from pathlib import Path
 
-import stage
-
 from eegpipe.params import Params
 from eegpipe.report import build
 from eegpipe.runtime import Runtime
+
+import stage
 
 
 def main(params: Params, _: Runtime, out: str) -> None:
     build(Path(), Path(out))
 
 
-stage.run(main, *sys.argv[1:])
+if __name__ == "__main__":
+    stage.run(main, *sys.argv[1:])

@@ -3,15 +3,16 @@
 import sys
 from pathlib import Path
 
-import stage
-
 from eegpipe.params import Params
 from eegpipe.runtime import Runtime
 from eegpipe.segment import segment_dataset
+
+import stage
 
 
 def main(params: Params, _: Runtime, clean: str, windowing: str, out: str) -> None:
     segment_dataset(Path(clean), Path(out), windowing=windowing, settings=params.windowing[windowing])
 
 
-stage.run(main, *sys.argv[1:])
+if __name__ == "__main__":
+    stage.run(main, *sys.argv[1:])

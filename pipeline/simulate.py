@@ -4,11 +4,11 @@ import shutil
 import sys
 from pathlib import Path
 
-import stage
-
 from eegpipe.params import Params
 from eegpipe.runtime import Runtime
 from eegpipe.simulate import simulate
+
+import stage
 
 
 def main(params: Params, _: Runtime, dataset: str, out: str, truth: str) -> None:
@@ -24,4 +24,5 @@ def main(params: Params, _: Runtime, dataset: str, out: str, truth: str) -> None
     simulate(dataset, Path(out), params.simulate[dataset], truth=Path(truth))
 
 
-stage.run(main, *sys.argv[1:])
+if __name__ == "__main__":
+    stage.run(main, *sys.argv[1:])

@@ -3,16 +3,17 @@
 import sys
 from pathlib import Path
 
-import stage
-
 from eegpipe.loader import load
 from eegpipe.params import Params
 from eegpipe.runtime import Runtime
 from eegpipe.splits import write_all
+
+import stage
 
 
 def main(params: Params, _: Runtime, store: str, out: str) -> None:
     write_all(load(Path(store)), Path(out), settings=params.split)
 
 
-stage.run(main, *sys.argv[1:])
+if __name__ == "__main__":
+    stage.run(main, *sys.argv[1:])
