@@ -9,13 +9,14 @@ import sys
 
 import numpy as np
 import pytest
-import vendor_files
 
 from eegpipe import affect, channels, datasets
 from eegpipe.datasets.base import Facts
 from eegpipe.datasets.folders import find_folder, natural_key
 from eegpipe.datasets.signal import Channel, check_block, eeg_channels, join
 from eegpipe.errors import DataProblem, UsageProblem
+
+import vendor_files
 
 ALL = [datasets.get(name) for name in datasets.NAMES]
 

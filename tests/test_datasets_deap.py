@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import vendor_files
 
 from eegpipe import datasets
 from eegpipe.datasets import deap
 from eegpipe.errors import DataProblem
+
+import vendor_files
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import vendor_files
 
 from eegpipe import datasets
 from eegpipe.datasets import dreamer
 from eegpipe.datasets.formats import matlab
 from eegpipe.errors import DataProblem
+
+import vendor_files
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,9 @@ def test_small_integers_do_not_wrap(tree):
 def test_the_file_is_parsed_once(tree, monkeypatch):
     calls = []
     original = matlab.read_variable
-    monkeypatch.setattr(matlab, "read_variable", lambda *arguments: calls.append(1) or original(*arguments))
+    monkeypatch.setattr(
+        matlab, "read_variable", lambda *arguments, **named: calls.append(1) or original(*arguments, **named)
+    )
     dreamer._parsed.cache_clear()
     assert [read(tree, index).id.subject for index in (0, 1, 0)] == ["01", "02", "01"]
     assert len(calls) == 1
@@ -119,16 +122,16 @@ def set_field(name, value):
             "DREAMER.EEG_Electrodes",
             "AF4 F8",
         ),
-        (lambda content: content.update(Data=np.zeros((1, 1))), "Data", "ndarray"),
+        (lambda content: content.update(Data=np.zeros((1, 1))), "Data", "numbers of shape (1, 1)"),
         (set_clip("stimuli", 2, vendor_files.noise(14, 384)), "Data{1}.EEG.stimuli{2}", "shape (14, 384)"),
         (set_clip("stimuli", 2, vendor_files.noise(300, 14)), "Data{1}.EEG.stimuli{2}", "300 samples"),
         (set_clip("stimuli", 3, np.full((384, 14), np.nan)), "Data{1}.EEG.stimuli{3}", "NaN"),
         (set_clip("baseline", 1, vendor_files.noise(256, 14) * 1e-6), "Data{1}.EEG.baseline{1}", "as if in volt"),
-        (set_clip("baseline", 1, "text"), "Data{1}.EEG.baseline{1}", "<U4"),
+        (set_clip("baseline", 1, "text"), "Data{1}.EEG.baseline{1}", "a text"),
         (set_field("ScoreValence", np.array([[1], [0], [5]])), "Data{1}.ScoreValence", "0 for clip 2"),
         (set_field("ScoreArousal", np.array([[1], [2.5], [5]])), "Data{1}.ScoreArousal", "2.5 for clip 2"),
         (set_field("ScoreDominance", np.array([[1], [5]])), "Data{1}.ScoreDominance", "2 scores"),
-        (set_field("EEG", 3.0), "Data{1}.EEG", "no struct"),
+        (set_field("EEG", 3.0), "Data{1}.EEG", "numbers of shape (1, 1)"),
     ],
 )
 def test_what_is_refused(damaged, change, where, told):

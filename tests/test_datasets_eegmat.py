@@ -5,11 +5,12 @@ from __future__ import annotations
 import mne
 import numpy as np
 import pytest
-import vendor_files
 
 from eegpipe import datasets
 from eegpipe.datasets import eegmat
 from eegpipe.errors import DataProblem
+
+import vendor_files
 
 
 def read(root, index=0):

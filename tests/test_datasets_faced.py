@@ -6,13 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
-import vendor_files
 from scipy.io import loadmat, savemat
 
 from eegpipe import datasets
 from eegpipe.affect import AffectSource
 from eegpipe.datasets import faced
 from eegpipe.errors import DataProblem
+
+import vendor_files
 
 
 @pytest.fixture(scope="module")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 import tracemalloc
 
 import h5py
 import numpy as np
 import pytest
-import vendor_files
-from scipy.io import savemat
+from scipy.io import loadmat, savemat, whosmat
 
-from eegpipe.datasets.formats import matlab
+from eegpipe.datasets.formats import mat5, matlab
 from eegpipe.datasets.formats.edf import read_header
 from eegpipe.datasets.formats.pickles import read_pickle
 from eegpipe.errors import DataProblem
+
+import vendor_files
 
 MIB = 2**20
 
@@ -166,7 +168,7 @@ def test_missing_matlab_names_come_with_the_nearest(tmp_path):
         matlab.read_variable(file, "a.mat", "label")
     with pytest.raises(DataProblem, match="the names EEG"):
         matlab.struct_field(matlab.read_variable(file, "a.mat", "st"), "Data", "a.mat: st")
-    with pytest.raises(DataProblem, match="a struct with the field"):
+    with pytest.raises(DataProblem, match="expected a struct"):
         matlab.struct_field(matlab.read_variable(file, "a.mat", "labels"), "EEG", "a.mat: st")
 
 
@@ -183,12 +185,156 @@ def test_only_numbers_pass_as_numbers(tmp_path, value):
         matlab.numbers(matlab.read_variable(tmp_path / "a.mat", "a.mat", "x"), "a.mat")
 
 
-def test_matlab_functions_and_objects_are_refused():
-    from scipy.io.matlab import MatlabFunction, MatlabOpaque
+def plain(value):
+    """What scipy or mat5 read, as nested lists and dicts that can be compared."""
+    if isinstance(value, mat5.Struct):
+        return [{name: plain(part) for name, part in element.items()} for element in value.elements]
+    if isinstance(value, mat5.Cell):
+        return [plain(part) for part in value.elements]
+    if isinstance(value, np.ndarray) and value.dtype.names:
+        return [{name: plain(row[name]) for name in value.dtype.names} for row in value.ravel(order="F")]
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        return [plain(part) for part in value.ravel(order="F")]
+    if isinstance(value, np.ndarray) and value.dtype.kind == "U":
+        return value.item() if value.size else ""
+    return (value.dtype.name, value.shape, value.tobytes(order="F")) if isinstance(value, np.ndarray) else value
 
-    for kind in (MatlabFunction, MatlabOpaque):
-        with pytest.raises(DataProblem, match=kind.__name__):
-            matlab.numbers(np.zeros(3).view(kind), "a.mat")
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_matlab_values_are_those_that_scipy_reads(tmp_path, compressed):
+    file = tmp_path / "a.mat"
+    numbers = {kind: np.arange(24).reshape(2, 3, 4).astype(kind) for kind in "bBhHiIqQfd"}
+    nested = {"one": np.eye(3), "a_longer_name": "text", "cells": vendor_files.cells(["ä", 3.5, {"deep": np.uint8(7)}])}
+    rows = np.array([[(1.0, "x"), (np.zeros((0, 3)), "")]], dtype=[("number", object), ("word", object)])
+    written = {f"number_{kind}": array for kind, array in numbers.items()} | {"nested": nested, "rows": rows}
+    savemat(file, written | {"yes": np.array([[True, False]]), "s": "hello"}, do_compression=compressed)
+    expected = loadmat(file)
+    heads = mat5.list_variables(file)
+    assert [head.name for head in heads] == [name for name in expected if not name.startswith("__")]
+    assert [(head.name, head.shape) for head in heads] == [
+        (name, shape if name != "s" else (1, 5)) for name, shape, _ in whosmat(file)
+    ]
+    for head in heads:
+        assert plain(mat5.read_variable(file, head.name, largest=MIB)) == plain(expected[head.name])
+
+
+def test_files_that_matlab_wrote(realdata):
+    files = sorted((realdata / "iclabel_golden").rglob("*.mat"))
+    assert files
+    for file in files:
+        expected = loadmat(file)
+        for head in mat5.list_variables(file):
+            read = mat5.read_variable(file, head.name, largest=64 * MIB)
+            assert plain(read) == plain(expected[head.name]), (file.name, head.name)
+
+
+def test_what_is_not_wanted_is_not_read(tmp_path):
+    file = tmp_path / "a.mat"
+    large = np.zeros((1000, 1000))
+    savemat(file, {"first": large, "st": {"a": large, "b": {"a": 1.0, "c": 2.0}}, "last": 5.0}, do_compression=True)
+    tracemalloc.start()
+    assert mat5.read_variable(file, "last", largest=100) == [[5]]
+    value = mat5.read_variable(file, "st", largest=10 * MIB, skip=("a",))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert value.elements[0]["a"] == mat5.Other("skipped")
+    assert value.elements[0]["b"].elements[0]["c"] == [[2]]
+    assert peak < 2 * MIB
+    with pytest.raises(DataProblem, match="at most 1048576 are right"):
+        matlab.read_variable(file, "a.mat", "first")
+
+
+def matrix(kind: int, *parts: bytes, shape=(1, 1), name: bytes = b"x") -> bytes:
+    """A matrix element of a MAT file from its head and the bytes behind it."""
+    head = struct.pack("<IIII", 6, 8, kind, 0) + struct.pack("<IIii", 5, 8, *shape)
+    content = head + struct.pack("<II", 1, len(name)) + name.ljust(8, b"\0") + b"".join(parts)
+    return struct.pack("<II", 14, len(content)) + content
+
+
+FIELD_A = struct.pack("<HHi", 5, 4, 8) + struct.pack("<II", 1, 8) + b"a".ljust(8, b"\0")
+DOUBLE = struct.pack("<IId", 9, 8, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (matrix(6, DOUBLE, shape=(2**31 - 1, 2**31 - 1)), "with 8 bytes of content"),
+        (matrix(6, DOUBLE, shape=(-1, 1)), "negative size"),
+        (matrix(6, struct.pack("<II", 9, 2**32 - 1)), "larger than the one around it"),
+        (matrix(6, struct.pack("<IId", 99, 8, 1.5)), "with 8 bytes of content"),
+        (matrix(1, DOUBLE, shape=(2**31 - 1, 1)), "arrays in 16 bytes"),
+        (matrix(1, DOUBLE), "where an array should be"),
+        (matrix(1, struct.pack("<II", 14, 2**20)), "where an array should be"),
+        (matrix(2, FIELD_A, shape=(2**31 - 1, 2**31 - 1)), "arrays in 0 bytes"),
+        (matrix(2, DOUBLE), "a field of the head is missing"),
+        (matrix(77, DOUBLE), "unknown class 77"),
+        (struct.pack("<II", 14, 2**20), "shorter than its variables"),
+        (struct.pack("<II", 15, 8) + b"notzlib!", "header check"),
+        (struct.pack("<II", 9, 8) + bytes(8), "an element of type 9"),
+        (b"\1\2\3", "ends in the middle"),
+    ],
+)
+def test_hostile_matlab_sizes(tmp_path, content, told):
+    file = tmp_path / "a.mat"
+    file.write_bytes(b"MATLAB 5.0".ljust(124) + b"\0\1IM" + content)
+    tracemalloc.start()
+    with pytest.raises(DataProblem) as caught:
+        matlab.read_variable(file, "a.mat", "x", largest=2**40)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert told in caught.value.found
+    assert peak < MIB
+
+
+def test_deep_matlab_cells_are_refused(tmp_path):
+    content = matrix(6, DOUBLE)
+    for _ in range(100):
+        content = matrix(1, content)
+    (tmp_path / "a.mat").write_bytes(b"MATLAB 5.0".ljust(124) + b"\0\1IM" + content)
+    with pytest.raises(DataProblem, match="levels of cells"):
+        matlab.read_variable(tmp_path / "a.mat", "a.mat", "x")
+
+
+def test_matlab_functions_objects_and_odd_arrays_are_not_numbers(tmp_path):
+    file = tmp_path / "a.mat"
+    for number, kind in ((3, "object"), (5, "sparse"), (16, "function")):
+        file.write_bytes(b"MATLAB 5.0".ljust(124) + b"\0\1IM" + matrix(number, DOUBLE))
+        with pytest.raises(DataProblem, match=f"a MATLAB {kind}"):
+            matlab.numbers(matlab.read_variable(file, "a.mat", "x"), "a.mat")
+    savemat(file, {"x": np.array([[1 + 2j]])})
+    with pytest.raises(DataProblem, match="a MATLAB complex"):
+        matlab.numbers(matlab.read_variable(file, "a.mat", "x"), "a.mat")
+
+
+def test_changed_bytes_are_refused_or_harmless(tmp_path):
+    """Scipy's reader crashes the process on some of these files."""
+    good = tmp_path / "good.mat"
+    savemat(good, {"label": np.arange(15), "st": {"a": vendor_files.cells(["b", 1.0])}, "x": vendor_files.noise(3, 4)})
+    content, file = good.read_bytes(), tmp_path / "a.mat"
+    random = np.random.default_rng(0)
+    outcomes = {"read": 0, "refused": 0}
+    for _ in range(500):
+        changed = bytearray(content)
+        for place in random.integers(128, len(content), random.integers(1, 5)):
+            changed[place] = random.integers(256)
+        file.write_bytes(changed[: random.integers(128, len(content) * 3)])
+        for name in ("label", "st", "x"):
+            try:
+                matlab.read_variable(file, "a.mat", name)
+                outcomes["read"] += 1
+            except DataProblem:
+                outcomes["refused"] += 1
+    assert min(outcomes.values()) > 100
+
+
+def test_a_flipped_bit_in_compressed_numbers_is_noticed(tmp_path):
+    file = tmp_path / "a.mat"
+    savemat(file, {"x": np.round(vendor_files.noise(50, 50))}, do_compression=True)
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 1  # in the checksum: the numbers themselves still unpack
+    file.write_bytes(content)
+    with pytest.raises(DataProblem, match="cannot be read"):
+        matlab.read_variable(file, "a.mat", "x")
 
 
 def test_edf_size_must_match_the_header(tmp_path):

@@ -165,13 +165,12 @@ def _read(root: Path, entry: RecordingEntry) -> Recording:
 
 def _ratings(root: Path, file: str, videos: int) -> dict[int, dict[str, float]]:
     """Video number -> ratings. Rows of the file are in order of presentation."""
-    rows = matlab.read_variable(root / file, file, "After_remark")
-    if not isinstance(rows, np.ndarray) or rows.dtype.names is None or rows.size != videos:
-        size = f"{rows.size} rows" if isinstance(rows, np.ndarray) else type(rows).__name__
-        raise DataProblem(f"{file}: After_remark", size, f"a struct array of {videos} rows", _CURE)
+    rows = matlab.structs(matlab.read_variable(root / file, file, "After_remark"), f"{file}: After_remark")
+    if len(rows) != videos:
+        raise DataProblem(f"{file}: After_remark", f"{len(rows)} rows", f"a struct array of {videos} rows", _CURE)
     low, high = _SCALE
     by_video: dict[int, dict[str, float]] = {}
-    for number, row in enumerate(rows.ravel(), start=1):
+    for number, row in enumerate(rows, start=1):
         where = f"{file}: After_remark({number})"
         vid = matlab.numbers(matlab.struct_field(row, "vid", where), f"{where}.vid").ravel()
         score = matlab.numbers(matlab.struct_field(row, "score", where), f"{where}.score").ravel()

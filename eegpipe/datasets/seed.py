@@ -114,10 +114,12 @@ def _read(root: Path, entry: RecordingEntry) -> Recording:
     lengths = [round(facts.rate_hz * duration) + 1 for duration in facts.trial_s]
     keys = _trial_keys(root / signal, signal, facts, lengths)
 
+    largest = 8 * len(facts.channels) * max(lengths) + 2**10
+
     def blocks() -> Iterator[tuple[str, np.ndarray]]:
         for number, key in enumerate(keys, start=1):
             where = f"{signal}: trial {number} ({key})"
-            yield where, matlab.numbers(matlab.read_variable(root / signal, signal, key), where)
+            yield where, matlab.numbers(matlab.read_variable(root / signal, signal, key, largest=largest), where)
 
     raw = join(blocks(), lengths, eeg_channels(facts.channels), facts.rate_hz, facts.line_hz)
     starts = np.cumsum([0, *lengths[:-1]])
