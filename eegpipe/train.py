@@ -66,7 +66,7 @@ def pretrain(
     cda_lambda: float | None = None,
     seed: int,
     device: str = "cpu",
-    threads: int = 2,
+    threads: int = 1,
 ) -> None:
     """Pre-train mdJPT on several data sets and write the encoder's folder.
 
@@ -86,7 +86,8 @@ def pretrain(
     device : str
         torch's name: ``cpu``, ``cuda``, ``cuda:1``.
     threads : int
-        torch's threads on the CPU. Part of the result in its last digits, hence no property of the machine.
+        torch's threads on the CPU. Part of the result in its last digits, hence no property of the machine. More than one
+        is slower than one where other programs use the cores too.
 
     Raises
     ------
@@ -141,7 +142,7 @@ def fit(
                 optimiser.zero_grad()
                 for draw in range(settings.draws_per_step):
                     terms = objective((epoch * steps + step) * settings.draws_per_step + draw)
-                    values = {name: float(term) for name, term in terms.items()}
+                    values = {name: term.item() for name, term in terms.items()}
                     _check_finite(values, epoch, step)
                     (terms["loss"] / settings.draws_per_step).backward()
                     total = {name: total.get(name, 0.0) + value for name, value in values.items()}
