@@ -192,7 +192,7 @@ def test_dreamer_file(trees):
     lengths = set()
     for clip in range(18):
         baseline, stimulus = (person["EEG"][part][0, 0][clip, 0] for part in ("baseline", "stimuli"))
-        assert baseline.shape == (61 * 128, 14)
+        assert baseline.shape == (SIZES["dreamer"][1] * 128, 14)
         assert stimulus.shape[1] == 14
         assert stimulus.shape[0] % 128 == 0
         assert person["ECG"]["stimuli"][0, 0][clip, 0].shape == (2 * stimulus.shape[0], 2)

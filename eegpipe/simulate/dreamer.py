@@ -1,7 +1,7 @@
 """DREAMER's one file, ``DREAMER.mat``: cells in structs in cells, 14 Emotiv channels at 128 Hz, ECG at 256 Hz.
 
 Signals are time x channel, unprocessed, around the level of Emotiv's unsigned converter. Every clip comes with 61 s of
-baseline of its own.
+baseline of its own (less where the clips are shortened).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from eegpipe.affect import from_rating
 from eegpipe.progress import Advance
 from eegpipe.recording import RecordingId
+from eegpipe.simulate import SimulateSettings
 from eegpipe.simulate.affective import felt, rate
 from eegpipe.simulate.brain import Person, draw_person
 from eegpipe.simulate.containers import smallest_integers, write_mat
@@ -70,13 +71,19 @@ AMPLIFIER = Amplifier(
 )
 
 
+def baseline_s(settings: SimulateSettings) -> int:
+    """Seconds of each baseline: where clips shrink, it is no longer than their mean."""
+    return BASELINE_S if settings.trial_s is None else min(BASELINE_S, round(settings.trial_s))
+
+
 def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
     """Write ``DREAMER.mat`` into ``folder``."""
     rate_hz = round(AMPLIFIER.rate_hz)
+    baseline = baseline_s(plan.settings) * rate_hz
     seed = plan.settings.seed
     blocks = []
     for clip in plan.clips:
-        blocks += [Block(BASELINE_S * rate_hz, None), Block(clip.stimulus_s * rate_hz, clip)]
+        blocks += [Block(baseline, None), Block(clip.stimulus_s * rate_hz, clip)]
     data = np.empty((1, plan.subjects), dtype=object)
     for subject in range(1, plan.subjects + 1):
         person = draw_person(seed, DESIGN.name, subject)
@@ -88,7 +95,7 @@ def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
         for clip, row in zip(plan.clips, scores, strict=True):
             ratings = dict(zip(RATINGS, map(float, row), strict=True))
             affect = from_rating(ratings["valence"], ratings["arousal"], SCALE)
-            onset += BASELINE_S * rate_hz
+            onset += baseline
             shown.append(Shown(clip, onset, clip.stimulus_s * rate_hz, affect, ratings))
             onset += clip.stimulus_s * rate_hz
         truth.add(RecordingId(f"{subject:02d}"), plan, AMPLIFIER, recorded, shown)
