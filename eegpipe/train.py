@@ -193,7 +193,7 @@ class Encoder:
         return extract_features(self.model, segments)
 
 
-def load_pretrained(path: Path, *, device: str = "cpu") -> Encoder:
+def load_pretrained(path: Path | str, *, device: str = "cpu") -> Encoder:
     """The encoder in a folder that :func:`pretrain` wrote.
 
     Raises

@@ -118,17 +118,16 @@ class TestFolder:
 
 class TestLearning:
     def test_isa_falls_below_chance(self, tmp_path):
-        """Shared signal is learned; without any, the loss stays where embeddings without information are."""
-        settings = PretrainSettings(epochs=4, steps_per_epoch=25, learning_rate=5e-3)
-        last = {}
+        """Shared signal is found and learned; where nothing is shared, embeddings do not beat no information."""
+        settings = PretrainSettings(epochs=2, steps_per_epoch=10, learning_rate=1e-2)
+        ratio = {}
         for name, shared in (("locked", 3.0), ("noise", 0.0)):
-            data = segments(name, subjects=4, stimuli=6, windows=4, shared=shared)
+            data = segments(name, stimuli=6, windows=4, shared=shared)
             pretrain([data], tmp_path / name, config=CONFIG, settings=settings, seed=0)
             with (tmp_path / name / "log.csv").open() as lines:
-                row = list(csv.DictReader(lines))[-1]
-            last[name] = float(row["isa"]) / float(row["isa_chance"])
-        assert last["locked"] < 0.7
-        assert last["noise"] > 0.85
+                ratio[name] = [float(row["isa"]) / float(row["isa_chance"]) for row in csv.DictReader(lines)]
+        assert ratio["locked"][1] < ratio["locked"][0] < 0.5
+        assert ratio["noise"][1] > 0.9
 
     def test_released_trains(self, sources, tmp_path):
         released = replace(CONFIG, variant="released")
