@@ -86,8 +86,8 @@ def pretrain(
     device : str
         torch's name: ``cpu``, ``cuda``, ``cuda:1``.
     threads : int
-        torch's threads on the CPU. Part of the result in its last digits, hence no property of the machine. More than one
-        is slower than one where other programs use the cores too.
+        torch's threads on the CPU. Part of the result in its last digits, hence no property of the machine. Where other
+        programs use the cores too, two are slower than one (measured: eight times).
 
     Raises
     ------
