@@ -1,7 +1,7 @@
 """Bad EEG channels and glitches, with the reason in words.
 
 Everything is measured on the signal above 1 Hz, in the recording's own reference (an average would spread a broken
-channel over all others), in windows of one second, and summed up by medians, so that a burst does not condemn a channel.
+channel over all others), in windows of one second, and summed up by medians: a burst does not condemn a channel.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ def find(
     names: Sequence[str],
     positions_m: np.ndarray,
     index: np.ndarray,
+    marked: Sequence[str],
     settings: BadChannelSettings,
 ) -> list[BadChannel]:
-    """Flat, noisy and uncorrelated channels, in channel order.
+    """Flat, noisy and uncorrelated channels and those marked before, in channel order.
 
     Parameters
     ----------
@@ -52,29 +53,37 @@ def find(
     positions_m : array, shape (channel, 3)
         Electrode positions, which say who is a neighbour.
     index : array, shape (window, sample)
-        From :func:`windows`.
+        From :func:`windows`. Without any window only marked channels are found.
+    marked
+        Channels that the data set itself calls bad.
     """
-    found: dict[int, str] = {}
+    found = {channel: "marked bad in the data set" for channel, name in enumerate(names) if name in marked}
     if not len(index):
-        return []
+        return [BadChannel(names[channel], reason) for channel, reason in found.items()]
+
+    def alive() -> list[int]:
+        return [channel for channel in range(len(names)) if channel not in found]
+
     amplitude_uv = np.median(_amplitude(data_uv, index), axis=1)
-    typical_uv = np.median(amplitude_uv)
-    for channel in np.flatnonzero((amplitude_uv < settings.flat_uv) | (amplitude_uv < settings.flat_ratio * typical_uv)):
-        found[int(channel)] = f"flat: {amplitude_uv[channel]:.2f} uV"
+    typical_uv = np.median(amplitude_uv[alive()]) if alive() else 0.0
+    flat = (amplitude_uv < settings.flat_uv) | (amplitude_uv < settings.flat_ratio * typical_uv)
+    for channel in alive():
+        if flat[channel]:
+            found[channel] = f"flat: {amplitude_uv[channel]:.2f} uV"
 
-    alive = [channel for channel in range(len(names)) if channel not in found]
-    if len(alive) > 2:
-        level = np.log(amplitude_uv[alive])
-        spread = max(_MAD_TO_DEVIATION * float(np.median(np.abs(level - np.median(level)))), _LEAST_SPREAD)
-        for channel, deviations in zip(alive, (level - np.median(level)) / spread, strict=True):
-            if deviations > settings.noisy_deviations and names[channel] not in settings.protected:
-                times = amplitude_uv[channel] / np.exp(np.median(level))
-                found[channel] = f"noisy: {times:.1f} times the typical amplitude"
+    level = np.log(np.maximum(amplitude_uv, settings.flat_uv or 1e-12))
+    if not alive():
+        return [BadChannel(names[channel], found[channel]) for channel in sorted(found)]
+    centre = np.median(level[alive()])
+    spread = max(_MAD_TO_DEVIATION * float(np.median(np.abs(level[alive()] - centre))), _LEAST_SPREAD)
+    for channel in alive():
+        if level[channel] - centre > settings.noisy_deviations * spread and names[channel] not in settings.protected:
+            found[channel] = f"noisy: {np.exp(level[channel] - centre):.1f} times the typical amplitude"
 
-    alive = [channel for channel in range(len(names)) if channel not in found]
-    if len(alive) > settings.neighbours:
-        best = _best_correlation(data_uv[alive], positions_m[alive], index, settings.neighbours)
-        for channel, correlation in zip(alive, best, strict=True):
+    rest = alive()
+    if len(rest) > settings.neighbours:
+        best = _best_correlation(data_uv[rest], positions_m[rest], index, settings.neighbours)
+        for channel, correlation in zip(rest, best, strict=True):
             if correlation < settings.correlation:
                 found[channel] = f"uncorrelated: {correlation:.2f} with its best neighbour"
     return [BadChannel(names[channel], found[channel]) for channel in sorted(found)]

@@ -6,7 +6,7 @@ above 1 Hz -> ICLabel -> removal -> interpolation of bad channels -> average ref
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +29,20 @@ _FILTERED_KINDS = ("eog", "ecg")
 
 @dataclass(frozen=True)
 class Component:
-    """One independent component: variance it explains (share of the good channels' total in the ICA's band), ICLabel's
-    probabilities by class, and why it was removed, or None."""
+    """One independent component.
+
+    variance
+        What it explains, as a share of the good channels' variance in the ICA's band.
+    blink_share
+        Its share of the recording's mean blink on the frontal channels; 0 where there are too few blinks.
+    probabilities
+        ICLabel's, by class.
+    removed
+        Why it was removed, or None.
+    """
 
     variance: float
+    blink_share: float
     probabilities: dict[str, float]
     removed: str | None
 
@@ -88,6 +98,18 @@ class CleanRecord:
         return _plain(asdict(self))
 
 
+@dataclass(frozen=True)
+class _Good:
+    """What the ICA needs to know of the good channels: MNE's info of them alone, the samples without glitch, the peaks
+    of the blinks, the band of the copy, the names of the vendor's steps."""
+
+    info: mne.Info
+    calm: np.ndarray
+    blinks: np.ndarray
+    band_hz: tuple[float, float]
+    history: tuple[str, ...]
+
+
 def clean_recording(recording: Recording, settings: CleanSettings) -> tuple[Recording, CleanRecord]:
     """Clean one recording.
 
@@ -106,12 +128,15 @@ def clean_recording(recording: Recording, settings: CleanSettings) -> tuple[Reco
     Raises
     ------
     DataProblem
-        If the signal holds NaN, no EEG, or too many bad channels.
+        If the signal holds NaN, hardly any EEG, a channel without position, or too many bad channels.
     UsageProblem
         If the filter band is empty at this rate.
     """
+    import mne
+
     raw = recording.raw.copy().load_data(verbose="error")
-    blocks, rate_hz, where = recording.blocks, float(raw.info["sfreq"]), recording.id.stem
+    rate_hz, where = float(raw.info["sfreq"]), recording.id.stem
+    blocks = [(first, end) for first, end in recording.blocks if end > first]
     kinds = np.array(raw.get_channel_types())
     eeg = np.flatnonzero(kinds == "eeg")
     names = [raw.ch_names[index] for index in eeg]
@@ -130,11 +155,12 @@ def clean_recording(recording: Recording, settings: CleanSettings) -> tuple[Reco
         data[other] = filters.apply(data[other], blocks, narrow)
 
     index = bad_channels.windows(blocks, round(rate_hz))
-    bad = bad_channels.find(wide_uv, names, positions_m, index, settings.bad_channels)
+    bad = bad_channels.find(wide_uv, names, positions_m, index, raw.info["bads"], settings.bad_channels)
     if len(bad) > settings.bad_channels.most_bad * len(names):
+        examples = "; ".join(f"{one.name} {one.reason}" for one in bad[:4])
         raise DataProblem(
             where,
-            f"{len(bad)} bad of {len(names)} EEG channels ({'; '.join(f'{one.name} {one.reason}' for one in bad[:4])} ...)",
+            f"{len(bad)} bad of {len(names)} EEG channels ({examples} ...)",
             f"at most {settings.bad_channels.most_bad:.0%}",
             "Look at the recording; if it is usable, raise clean.bad_channels.most_bad.",
         )
@@ -158,7 +184,7 @@ def clean_recording(recording: Recording, settings: CleanSettings) -> tuple[Reco
         band_hz=narrow.band_hz,
         notches_hz=narrow.notches_hz,
         data_band_hz=data_band_hz,
-        duration_s=raw.n_times / rate_hz,
+        duration_s=float(raw.n_times / rate_hz),
         blocks=len(blocks),
         bad_channels={one.name: one.reason for one in bad},
         rank=ica.rank(wide_uv[good], settings.ica.rank_ratio),
@@ -171,10 +197,9 @@ def clean_recording(recording: Recording, settings: CleanSettings) -> tuple[Reco
     if skipped:
         record = replace(record, ica_skipped=skipped)
     else:
-        info = raw.copy().pick(good_names).info
-        filtered_uv[good], record = _remove_components(
-            wide_uv[good], filtered_uv[good], info, keep, wide.band_hz, recording.history, record, settings
-        )
+        info = mne.pick_info(raw.info, [raw.ch_names.index(name) for name in good_names])
+        part = _Good(info, keep, blinks, wide.band_hz, tuple(recording.history))
+        filtered_uv[good], record = _remove_components(wide_uv[good], filtered_uv[good], part, record, settings)
     record = replace(record, after=measure(filtered_uv[good]))
 
     data[eeg] = filtered_uv * 1e-6
@@ -190,6 +215,13 @@ def _check(raw: mne.io.BaseRaw, eeg: np.ndarray, where: str) -> None:
     if not finite.all():
         names = ", ".join(raw.ch_names[index] for index in eeg[~finite])
         raise DataProblem(where, f"values that are not finite in {names}", "numbers", "Convert the recording again.")
+    positions_m = np.array([raw.info["chs"][index]["loc"][:3] for index in eeg])
+    placed = np.isfinite(positions_m).all(axis=1) & positions_m.any(axis=1)
+    if not placed.all():
+        names = ", ".join(raw.ch_names[index] for index in eeg[~placed])
+        raise DataProblem(
+            where, f"no position for {names}", "a position for every EEG channel", "Set the channel's type to misc."
+        )
 
 
 def _data_band(
@@ -223,29 +255,35 @@ def _why_no_ica(rank: int, samples: int, settings: CleanSettings) -> str:
 def _remove_components(
     wide_uv: np.ndarray,
     filtered_uv: np.ndarray,
-    info: mne.Info,
-    keep: np.ndarray,
-    band_hz: tuple[float, float],
-    history: Iterable[str],
+    good: _Good,
     record: CleanRecord,
     settings: CleanSettings,
 ) -> tuple[np.ndarray, CleanRecord]:
     """Fit on ``wide_uv``, remove from ``filtered_uv``; both (good channel, sample), average reference."""
     import mne
 
-    raw = mne.io.RawArray(wide_uv * 1e-6, info, verbose="error")
-    decomposition, samples, converged = ica.fit(raw, keep, record.rank, settings.ica)
-    held = iclabel.conditions(band_hz, record.data_band_hz, len(wide_uv), history, settings.iclabel)
-    table = iclabel.probabilities(raw, decomposition, band_hz)
-    reasons = [iclabel.removal(row, held.valid, settings.iclabel) for row in table]
-    shares = _variance_shares(decomposition, raw)
+    raw = mne.io.RawArray(wide_uv * 1e-6, good.info, verbose="error")
+    decomposition, samples, converged = ica.fit(raw, good.calm, record.rank, settings.ica)
+    held = iclabel.conditions(good.band_hz, record.data_band_hz, len(wide_uv), good.history, settings.iclabel)
+    table = iclabel.probabilities(raw, decomposition, good.band_hz)
+    sources = decomposition.get_sources(raw).get_data()
+    topographies_uv = decomposition.get_components() * decomposition.pre_whitener_ * 1e6
+    variances = (topographies_uv**2).sum(axis=0) * sources.var(axis=1) / wide_uv.var(axis=1).sum()
+    blinks = quality.blink_shares(topographies_uv, sources, raw.ch_names, raw.info["sfreq"], good.blinks)
+    reasons = [
+        iclabel.removal(row, share, held.valid, settings.iclabel) for row, share in zip(table, blinks, strict=True)
+    ]
 
-    target = mne.io.RawArray(filtered_uv * 1e-6, info, verbose="error")
+    target = mne.io.RawArray(filtered_uv * 1e-6, good.info, verbose="error")
     exclude = [number for number, reason in enumerate(reasons) if reason]
     if exclude:
         decomposition.apply(target, exclude=exclude, verbose="error")
     cleaned_uv = target.get_data() * 1e6
-    record = replace(
+    components = [
+        Component(float(variance), float(share), dict(zip(iclabel.CLASSES, map(float, row), strict=True)), reason)
+        for variance, share, row, reason in zip(variances, blinks, table, reasons, strict=True)
+    ]
+    return cleaned_uv, replace(
         record,
         variance_kept=float(cleaned_uv.var(axis=1).sum() / filtered_uv.var(axis=1).sum()),
         samples_used=samples,
@@ -253,24 +291,8 @@ def _remove_components(
         iclabel_band_hz=held.band_hz,
         iclabel_valid=held.valid,
         iclabel_reason="; ".join(held.reasons),
-        components=[
-            Component(
-                variance=float(share),
-                probabilities={name: float(value) for name, value in zip(iclabel.CLASSES, row, strict=True)},
-                removed=reason,
-            )
-            for share, row, reason in zip(shares, table, reasons, strict=True)
-        ],
+        components=components,
     )
-    return cleaned_uv, record
-
-
-def _variance_shares(decomposition: Any, raw: mne.io.BaseRaw) -> np.ndarray:
-    """Variance of each component on the channels, as a share of the signal's own."""
-    sources = decomposition.get_sources(raw).get_data()
-    topographies = decomposition.get_components() * decomposition.pre_whitener_  # volts
-    total = raw.get_data().var(axis=1).sum()
-    return (topographies**2).sum(axis=0) * sources.var(axis=1) / total
 
 
 def _rebuilt(raw: mne.io.BaseRaw, data: np.ndarray, names: list[str], bad: list[str]) -> mne.io.BaseRaw:
@@ -278,6 +300,7 @@ def _rebuilt(raw: mne.io.BaseRaw, data: np.ndarray, names: list[str], bad: list[
     import mne
 
     cleaned = mne.io.RawArray(data, raw.info.copy(), verbose="error")
+    cleaned.info["bads"] = []
     if bad:
         cleaned.info["bads"] = bad
         cleaned.interpolate_bads(reset_bads=True, origin=_HEAD_CENTRE_M, verbose="error")

@@ -26,7 +26,7 @@ _SETTLING_PERIODS = 3.0
 
 @dataclass(frozen=True)
 class FilterDesign:
-    """What is applied: ``band_hz`` after the cap at the Nyquist frequency, the notches that are needed, the sections."""
+    """What is applied: ``band_hz`` after the cap at the Nyquist frequency, the notches that are needed, sections."""
 
     band_hz: tuple[float, float]
     notches_hz: tuple[float, ...]
@@ -34,9 +34,7 @@ class FilterDesign:
     padding: int  # samples mirrored at each end of a block
 
 
-def design(
-    rate_hz: float, band_hz: tuple[float, float], line_hz: float, settings: FilterSettings
-) -> FilterDesign:
+def design(rate_hz: float, band_hz: tuple[float, float], line_hz: float, settings: FilterSettings) -> FilterDesign:
     """Butterworth band-pass and notches for one sampling rate.
 
     Raises

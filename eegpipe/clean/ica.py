@@ -41,7 +41,7 @@ def rank(data_uv: np.ndarray, ratio: float) -> int:
 
 
 def step(samples: int, components: int, rate_hz: float, settings: IcaSettings) -> int:
-    """The largest k for which every k-th sample still gives enough samples per weight and enough a second; at least 1."""
+    """The largest k for which every k-th sample is still enough, by number for the weights and by rate; at least 1."""
     by_number = samples / (settings.samples_per_weight * components**2)
     return max(1, int(min(by_number, rate_hz / settings.least_rate_hz)))
 

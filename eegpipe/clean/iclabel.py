@@ -95,12 +95,16 @@ def probabilities(raw: mne.io.BaseRaw, ica: ICA, filtered_hz: tuple[float, float
     """
     broken = broken_conditions(raw, ica, filtered_hz)
     if broken:
-        raise UsageProblem(f"ICLabel's conditions do not hold: {'; '.join(broken)}. Prepare the signal as clean.chain does.")
+        raise UsageProblem(
+            f"ICLabel's conditions do not hold: {'; '.join(broken)}. Prepare the signal as clean.chain does."
+        )
+    import mne
     from mne_icalabel.iclabel import get_iclabel_features
     from mne_icalabel.iclabel.network.onnx import _format_input_for_onnx
     from mne_icalabel.iclabel.network.utils import _format_input
 
-    with warnings.catch_warnings():  # its own checks of the same conditions, by fields of info that we do not set
+    # Its own checks of the same conditions look at fields of info that we do not set.
+    with warnings.catch_warnings(), mne.use_log_level("ERROR"):
         warnings.simplefilter("ignore")
         features = get_iclabel_features(raw, ica)
     topographies, spectra, autocorrelations = _format_input_for_onnx(*_format_input(*features))
@@ -129,19 +133,30 @@ def broken_conditions(raw: mne.io.BaseRaw, ica: ICA, filtered_hz: tuple[float, f
     return broken
 
 
-def removal(row: np.ndarray, valid: bool, settings: IclabelSettings) -> str | None:
-    """The reason to remove the component with these probabilities, ``"eye 0.97"``, or None to keep it."""
-    for name, threshold in _thresholds(valid, settings).items():
+def removal(row: np.ndarray, blink_share: float, valid: bool, settings: IclabelSettings) -> str | None:
+    """The reason to remove a component, ``"eye 0.97"``, or None to keep it.
+
+    Parameters
+    ----------
+    row
+        Its probabilities in the order of :data:`CLASSES`.
+    blink_share
+        Its share of the recording's mean blink, from :func:`eegpipe.clean.quality.blink_shares`.
+    valid
+        Whether ICLabel's conditions hold.
+    """
+    if valid:
+        thresholds = {name: getattr(settings, name) for name in ("eye", "muscle", "heart", "line", "channel")}
+    else:
+        # Where the network is out of its depth, blinks in the signal itself are the second witness.
+        blinks = blink_share >= settings.blink_share
+        eye = min(settings.eye_outside, settings.eye_with_blinks) if blinks else settings.eye_outside
+        thresholds = {"eye": eye, "muscle": settings.muscle_outside}
+    for name, threshold in thresholds.items():
         probability = row[CLASSES.index(name)]
         if threshold < 1 and probability >= threshold:
             return f"{name} {probability:.2f}"
     return None
-
-
-def _thresholds(valid: bool, settings: IclabelSettings) -> dict[str, float]:
-    if not valid:
-        return {"eye": settings.eye_outside, "muscle": settings.muscle_outside}
-    return {name: getattr(settings, name) for name in ("eye", "muscle", "heart", "line", "channel")}
 
 
 @cache

@@ -25,8 +25,8 @@ class Figures:
     """One recording, once before and once after cleaning. None: cannot be measured here.
 
     blink_uv
-        Mean height of the blinks found BEFORE cleaning, on the frontal channels, microvolt. Averaged over blinks, so that
-        brain signal cancels and the residue shows.
+        Mean height of the blinks found BEFORE cleaning, on the frontal channels, microvolt. Averaged over blinks, so
+        that brain signal cancels and the residue shows.
     line_db
         Power at the line frequency against its surroundings, decibel; 0 is none.
     alpha_peak_hz, alpha_uv2
@@ -86,17 +86,49 @@ def _frontal_signal(data_uv: np.ndarray, names: Sequence[str], rate_hz: float) -
     frontal = [index for index, name in enumerate(names) if name in _FRONTAL]
     if not frontal:
         return None
+    return _blink_band(data_uv[frontal].mean(axis=0), rate_hz)
+
+
+def blink_shares(
+    topographies_uv: np.ndarray, sources: np.ndarray, names: Sequence[str], rate_hz: float, blinks: np.ndarray
+) -> np.ndarray:
+    """Each component's share of the mean blink's height on the frontal channels; all shares sum to about 1.
+
+    Parameters
+    ----------
+    topographies_uv : array, shape (channel, component)
+        Microvolt on the channels for one unit of the source.
+    sources : array, shape (component, sample)
+
+    Returns
+    -------
+    array, shape (component,)
+        Zeros if there are too few blinks or no frontal channels.
+    """
+    frontal = [index for index, name in enumerate(names) if name in _FRONTAL]
+    if not frontal or len(blinks) < _FEWEST_BLINKS:
+        return np.zeros(len(sources))
+    heights_uv = topographies_uv[frontal].mean(axis=0) * _heights(_blink_band(sources, rate_hz), blinks, rate_hz)
+    return heights_uv / heights_uv.sum()
+
+
+def _blink_band(signals: np.ndarray, rate_hz: float) -> np.ndarray:
     sections = signal.butter(2, _BLINK_BAND_HZ, "bandpass", fs=rate_hz, output="sos")
-    return signal.sosfiltfilt(sections, data_uv[frontal].mean(axis=0))
+    return signal.sosfiltfilt(sections, signals)
+
+
+def _heights(signals: np.ndarray, blinks: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Mean over blinks of the peak above the level half a second before and after; over the last axis."""
+    away = round(0.5 * rate_hz)
+    around = (signals[..., blinks - away] + signals[..., blinks + away]) / 2
+    return (signals[..., blinks] - around).mean(axis=-1)
 
 
 def _blink_height(data_uv: np.ndarray, names: Sequence[str], rate_hz: float, blinks: np.ndarray) -> float | None:
     frontal = _frontal_signal(data_uv, names, rate_hz)
     if frontal is None or len(blinks) < _FEWEST_BLINKS:
         return None
-    away = round(0.5 * rate_hz)
-    mean = frontal[blinks].mean()
-    return float(mean - (frontal[blinks - away].mean() + frontal[blinks + away].mean()) / 2)
+    return float(_heights(frontal, blinks, rate_hz))
 
 
 def _line(frequencies_hz: np.ndarray, power: np.ndarray, line_hz: float) -> float | None:

@@ -37,13 +37,13 @@ class BadChannelSettings:
     flat_ratio: Annotated[float, Ge(0), Le(1)] = 0.02
     # Log amplitude this many robust standard deviations above the other channels' is noise (PREP, Bigdely-Shamlo 2015).
     noisy_deviations: Annotated[float, Gt(0)] = 5.0
-    # Largest absolute correlation with any neighbour below this is noise. PREP uses 0.4 with all channels and 1 % of
-    # windows; the median over windows asked for here is reached by no sound channel of the recordings in docs/cleaning.md.
+    # Largest absolute correlation with any neighbour below this is noise. PREP asks for 0.4 with any channel in 99 % of
+    # the windows; the median over windows of sound channels in real recordings was never below (docs/cleaning.md).
     correlation: Annotated[float, Ge(0), Le(1)] = 0.3
     # How many nearest electrodes are neighbours.
     neighbours: Annotated[int, Ge(2)] = 6
-    # Large amplitude is no reason here, because eyes make it; flat or uncorrelated still is (mdJPT protects the first four
-    # of Fp1, Fp2, F7, F8).
+    # Large amplitude is no reason here, because eyes make it; flat or uncorrelated still is. mdJPT protects Fp1, Fp2,
+    # F7 and F8 from every test.
     protected: tuple[str, ...] = FRONTAL
     # A recording with a larger share of bad channels is refused: too little is left to interpolate from.
     most_bad: Annotated[float, Ge(0), Le(1)] = 0.4
@@ -60,11 +60,11 @@ class IcaSettings:
     # Band of the copy that ICA and ICLabel see, Hz: ICLabel's own. The upper edge gives way to a lower rate.
     band_hz: tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]] = (1.0, 100.0)
     # Every k-th sample is used, with the largest k that leaves this many samples per weight (components squared) ...
-    samples_per_weight: Annotated[float, Gt(0)] = 30.0
+    samples_per_weight: Annotated[float, Gt(0)] = 6.0
     # ... and this rate, Hz: samples nearer than 10 ms say little new.
     least_rate_hz: Annotated[float, Gt(0)] = 100.0
     # With fewer samples per weight the recording is left without ICA, and the record says so.
-    fewest_samples_per_weight: Annotated[float, Gt(0)] = 5.0
+    fewest_samples_per_weight: Annotated[float, Gt(0)] = 4.0
     # Windows of one second with a peak above this multiple of the median window's are left out of the fit.
     glitch_ratio: Annotated[float, Gt(1)] = 10.0
     # An eigenvalue of the covariance below this share of their median is no dimension of its own.
@@ -90,8 +90,12 @@ class IclabelSettings:
     line: Annotated[float, Ge(0), Le(1)] = 1.0
     channel: Annotated[float, Ge(0), Le(1)] = 1.0
     # The same two where ICLabel's conditions do not hold: only clear eyes.
-    eye_outside: Annotated[float, Ge(0), Le(1)] = 0.9
+    eye_outside: Annotated[float, Ge(0), Le(1)] = 0.95
     muscle_outside: Annotated[float, Ge(0), Le(1)] = 1.0
+    # There, an eye component that carries at least this share of the recording's mean blink ...
+    blink_share: Annotated[float, Gt(0), Le(1)] = 0.3
+    # ... is removed from this probability on (in 4-45 Hz data even true blinks score 0.65-0.89).
+    eye_with_blinks: Annotated[float, Ge(0), Le(1)] = 0.5
     # ICLabel learned on 1-100 Hz. Data that end below this are outside its conditions, Hz.
     lowest_upper_hz: Annotated[float, Gt(0)] = 70.0
     # With fewer EEG channels topographies are too coarse.
