@@ -29,8 +29,6 @@ from eegpipe.trials import Classes, find_classes
 if TYPE_CHECKING:
     from eegpipe.loader import Segments
 
-_ENCODER_THREADS = 2  # not the machine's number: features must not depend on it
-
 
 @dataclass(frozen=True)
 class EvaluateSettings:
@@ -46,6 +44,9 @@ class EvaluateSettings:
     # What an encoder that normalises over a batch sees at once: a subject's segments of the "part", or of the whole
     # "session", several times quicker. The latter mixes clips of training and test: such a row is not called leak free.
     encoder_batch: Literal["part", "session"] = "part"
+    # torch's threads for an encoder on the CPU. Not the machine's number, because last digits depend on it; more than
+    # one pays for the paper's network on an idle machine and costs dearly where cores are shared.
+    encoder_threads: Annotated[int, Ge(1), Le(256)] = 1
     mlp: MlpSettings = MlpSettings()  # noqa: RUF009  (frozen)
     # Bands of differential entropy, Hz.
     bands: tuple[tuple[float, float], ...] = BANDS
@@ -73,7 +74,7 @@ class FeatureCache:
         self.segments = segments
         self.encoder = encoder
         self.by_part = encoder is not None and settings.encoder_batch == "part"
-        self.bands = settings.bands
+        self.settings = settings
         self._known: dict[bytes, np.ndarray] = {}
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
@@ -92,9 +93,9 @@ class FeatureCache:
     def _compute(self, rows: np.ndarray) -> np.ndarray:
         chosen = self.segments.select(rows)
         if self.encoder is None:
-            values = de_features(chosen.eeg, chosen.rate_hz, self.bands)
+            values = de_features(chosen.eeg, chosen.rate_hz, self.settings.bands)
         else:
-            with fixed_threads(_ENCODER_THREADS):
+            with fixed_threads(self.settings.encoder_threads):
                 values = self.encoder.features(chosen)
         if not np.isfinite(values).all():
             where = f"features of {chosen.dataset}, subject {chosen.subject_names[chosen.subject[0]]}"
