@@ -3,7 +3,6 @@ import json
 
 import numpy as np
 import pytest
-from planted_segments import condition, planted, rated
 
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.evaluate import EvaluateSettings, evaluate, evaluate_target, summary_rows
@@ -12,6 +11,8 @@ from eegpipe.predictions import FeatureCache, predict
 from eegpipe.protocols import PROTOCOLS, SplitSettings
 from eegpipe.splits import LeakError, make, write_all
 from eegpipe.store import StoreHeader, TrialSegments, write_store
+
+from planted_segments import condition, planted, rated
 
 SETTINGS = EvaluateSettings(mlp=MlpSettings(least_steps=60, learning_rate=2e-3), resamples=200)
 DRAWS = SplitSettings(groups=3)

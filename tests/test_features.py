@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from planted_segments import planted
 
 from eegpipe.features import lds_smooth, online_normalise, priors, streams, trials
+
+from planted_segments import planted
 
 
 @pytest.fixture(scope="module")

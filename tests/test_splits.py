@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planted_segments import condition, planted, rated
 
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.protocols import PROTOCOLS, NotApplicable, SplitSettings
 from eegpipe.splits import Fold, LeakError, Part, Split, assert_disjoint, assert_unseen, make, part_mask, write_all
 from eegpipe.trials import find_classes, trial_table
+
+from planted_segments import condition, planted, rated
 
 CLIPS_APART = [name for name, plan in PROTOCOLS.items() if plan.clips_apart]
 
