@@ -55,8 +55,8 @@ class CleanRecord:
         The filters of the output.
     data_band_hz
         The band that the signal held before: measured, or as the vendor states if that is narrower.
-    bad_channels
-        Name -> reason. Interpolated.
+    bad_channels, bad_share
+        Name -> reason, and their share of the EEG channels. Interpolated.
     rank, components, samples_used, calm_share, converged
         The ICA: dimensions found; one entry a component; samples it was fitted on; share of 1-s windows without glitch;
         whether Picard reached its tolerance. ``ica_skipped`` says why there was none.
@@ -74,6 +74,7 @@ class CleanRecord:
     duration_s: float
     blocks: int
     bad_channels: dict[str, str]
+    bad_share: float
     rank: int
     calm_share: float
     blinks: int
@@ -187,6 +188,7 @@ def clean_recording(recording: Recording, settings: CleanSettings) -> tuple[Reco
         duration_s=float(raw.n_times / rate_hz),
         blocks=len(blocks),
         bad_channels={one.name: one.reason for one in bad},
+        bad_share=len(bad) / len(names),
         rank=ica.rank(wide_uv[good], settings.ica.rank_ratio),
         calm_share=float(np.mean(calm)) if len(calm) else 0.0,
         blinks=len(blinks),

@@ -1,163 +1,208 @@
-"""Clean every recording of a BIDS data set into a BIDS derivative, with a quality table that has a row for each.
+"""The stage ``clean``: a BIDS folder to a BIDS derivative, recording by recording, only what changed.
 
-A recording whose input files, settings and code are those of the last run is kept. A recording that fails leaves no
-output, not even an old one; the others go on.
+``quality.tsv`` at the root of the derivative has a row for every recording of the BIDS folder. A recording that fails
+leaves no output, not even an old one; the others go on.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import os
-import re
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from eegpipe import bids
+import eegpipe
+from eegpipe import bids, datasets
+from eegpipe.bids.folder import FINGERPRINT, is_complete
 from eegpipe.clean.settings import CleanSettings
 from eegpipe.errors import DataProblem
-from eegpipe.fingerprint import code_digest, digest, file_digest
-from eegpipe.parallel import Job, Outcome, run
+from eegpipe.fingerprint import code_digest, digest, imported_modules
 from eegpipe.recording import RecordingId
 
+if TYPE_CHECKING:
+    from eegpipe.parallel import Outcome
+
 DESCRIPTION = "clean"
-# Everything whose change can change a byte of the output.
-_MODULES = ("eegpipe.clean", "eegpipe.bids", "eegpipe.recording", "eegpipe.channels")
-_PACKAGES = ("mne", "mne-bids", "mne-icalabel", "numpy", "onnxruntime", "pybv", "python-picard", "scipy")
-# Measured: 62 channels of 240 s at 200 Hz peak at this much; longer recordings need more in proportion to their files.
-_BASE_GB = 0.6
-_GB_PER_FILE_GB = 14.0
+QUALITY = "quality.tsv"
+RECORD = "Cleaning"
+_GENERATED_BY = {
+    "Name": "eegpipe-clean",
+    "Version": eegpipe.__version__,
+    "Description": (
+        "Cleaned: filtered block by block, bad channels interpolated, eye and muscle components removed by ICA and "
+        "ICLabel, average reference. What was done to each recording stands under Cleaning in its *_eeg.json, and in "
+        "quality.tsv"
+    ),
+}
+_log = logging.getLogger(__name__)
+# What can change without any recording changing: words, and where jobs run.
+_NO_EFFECT = ("eegpipe.__init__", "eegpipe.errors", "eegpipe.parallel", "eegpipe.progress")
+_PACKAGES = ("mne", "mne-icalabel", "numpy", "onnxruntime", "python-picard", "scipy")
+# Measured on 62 channels at 200 Hz: peak of a process, before and per byte of the recording's files.
+_BASE_GB = 0.5
+_PEAK_PER_BYTE = 30.0
 
 _FIGURES = ("blink_uv", "line_db", "alpha_peak_hz", "alpha_uv2", "amplitude_uv")
 COLUMNS = (
-    ("recording", "subject", "session", "task", "status", "problem", "duration_s", "blocks", "data_band_hz", "band_hz")
-    + ("bad_channels", "rank", "calm_share", "ica_skipped", "samples_used", "converged", "iclabel_band_hz")
-    + ("iclabel_valid", "iclabel_reason", "components", "removed", "variance_kept", "blinks")
-    + tuple(f"{figure}_{when}" for figure in _FIGURES for when in ("before", "after"))
+    *(
+        "recording",
+        "subject",
+        "session",
+        "task",
+        "status",
+        "problem",
+        "duration_s",
+        "blocks",
+        "data_band_hz",
+        "band_hz",
+    ),
+    *("bad_share", "bad_channels", "rank", "calm_share", "ica_skipped", "samples_used", "converged"),
+    *("iclabel_band_hz", "iclabel_valid", "iclabel_reason", "components", "removed", "removed_why", "variance_kept"),
+    *("blinks", *(f"{figure}_{when}" for figure in _FIGURES for when in ("before", "after"))),
 )
 
 
 def clean_dataset(
-    source: Path,
-    out: Path,
+    source: str | Path,
+    out: str | Path,
     settings: CleanSettings,
     *,
     allow_partial: bool = False,
     workers: int | None = None,
     scheduler: str | None = None,
 ) -> list[Outcome]:
-    """Clean every recording of a BIDS data set.
+    """Bring the derivative ``out`` up to date with the BIDS folder ``source``.
+
+    A recording is kept if its BIDS files, the settings, the code and the versions of the libraries are those it was
+    made from. What the BIDS folder no longer holds is removed from ``out``.
 
     Parameters
     ----------
-    source
-        BIDS root written by :mod:`eegpipe.bids`.
-    out
-        Root of the derivative. What an earlier run left there is used where it is still right, and removed where not.
     allow_partial
-        Whether recordings may fail as long as one is cleaned. Without it the derivative gets its root files only if none
-        failed, so that it cannot be taken for complete.
+        The caller goes on without recordings that fail: each is also worth a warning in the log.
     workers, scheduler
-        As in :func:`eegpipe.parallel.run`. They do not change a byte.
+        See :func:`eegpipe.parallel.run`. They change no byte.
 
     Returns
     -------
     list of Outcome
-        One a recording, in natural order. ``quality.tsv`` in ``out`` has the same rows.
+        One a recording, by number; a row holds the figures of :data:`COLUMNS`.
 
     Raises
     ------
     DataProblem
-        If ``source`` holds no recording.
+        If ``source`` is no finished BIDS folder, or holds no recording.
     """
-    recordings = sorted(bids.list_recordings(source), key=_natural)
+    from eegpipe.parallel import Job, Outcome, run
+
+    source, out = Path(source), Path(out)
+    name = bids.dataset_name(source)
+    recordings = bids.list_recordings(source)
     if not recordings:
-        raise DataProblem(source.name, "no recordings", "a BIDS data set", "Run the stage bids first.")
-    jobs = [
-        Job(one.stem, {"source": source, "out": out, "recording_id": one, "settings": settings}) for one in recordings
-    ]
-    largest_gb = max(sum(path.stat().st_size for path in bids.recording_files(source, one)) for one in recordings) / 1e9
-    outcomes = run(
+        raise DataProblem(source.name, "no recordings", "a BIDS folder with recordings", "Run the stage bids first.")
+    out.mkdir(parents=True, exist_ok=True)
+    bids.remove_leftovers(out)
+    for old in bids.list_recordings(out, description=DESCRIPTION):
+        if old not in recordings:
+            bids.remove_recording(out, old, description=DESCRIPTION)
+
+    outcomes: dict[RecordingId, Outcome] = {}
+    jobs = {}
+    for recording, fingerprint in _fingerprints(source, recordings, settings).items():
+        sidecar = bids.read_sidecar(out, recording, description=DESCRIPTION)
+        if sidecar.get(FINGERPRINT) == fingerprint and is_complete(out, recording, description=DESCRIPTION):
+            outcomes[recording] = Outcome(recording.stem, "kept", row_of(sidecar[RECORD]))
+        else:
+            arguments = {"source": source, "out": out, "recording": recording, "settings": settings}
+            jobs[recording] = Job(recording.stem, arguments | {"fingerprint": fingerprint})
+    made = run(
         clean_one,
-        jobs,
-        title=f"clean {bids.dataset_name(source)}",
+        list(jobs.values()),
+        title=f"clean {name}",
         workers=workers,
         scheduler=scheduler,
-        memory_gb_per_job=_BASE_GB + _GB_PER_FILE_GB * largest_gb,
+        memory_gb_per_job=_memory_gb(source, jobs),
     )
-    failed = {outcome.key for outcome in outcomes if outcome.status == "failed"}
-    for old in bids.list_recordings(out, description=DESCRIPTION) if out.is_dir() else []:
-        if old not in recordings or old.stem in failed:
-            bids.remove_recording(out, old, description=DESCRIPTION)
-    rows = [
-        _identity(one) | {"status": "failed" if outcome.status == "failed" else "ok", "problem": outcome.problem}
-        | outcome.row
-        for one, outcome in zip(recordings, outcomes, strict=True)
-    ]
-    _write_table(out / "quality.tsv", rows)
-    return outcomes
+    outcomes |= zip(jobs, made, strict=True)
+    for recording, outcome in outcomes.items():
+        if outcome.status == "failed":
+            bids.remove_recording(out, recording, description=DESCRIPTION)
+            if allow_partial:
+                _log.warning("left out: %s", outcome.problem)
+    bids.remove_leftovers(out)
+    _write_table(out / QUALITY, {recording: outcomes[recording] for recording in recordings})
+    bids.write_root(
+        out,
+        dataset=datasets.get(name),
+        simulated=bids.is_simulated(source),
+        description=DESCRIPTION,
+        derivative=_GENERATED_BY,
+        ignore=[QUALITY],
+    )
+    return [outcomes[recording] for recording in recordings]
 
 
-def clean_one(source: Path, out: Path, recording_id: RecordingId, settings: CleanSettings) -> tuple[str, dict]:
-    """Clean one recording unless its output is up to date: ("done" or "kept", its figures for the quality table)."""
-    fingerprint = digest(
-        {path.relative_to(source).as_posix(): file_digest(path) for path in bids.recording_files(source, recording_id)},
-        settings,
-        code_digest(*_MODULES, packages=_PACKAGES),
-    )
-    sidecar = bids.read_sidecar(out, recording_id, description=DESCRIPTION)
-    if sidecar.get("Fingerprint") == fingerprint:
-        return "kept", _figures(sidecar["Cleaning"])
+def clean_one(
+    source: Path, out: Path, recording: RecordingId, settings: CleanSettings, fingerprint: str
+) -> tuple[str, dict]:
+    """Clean one recording and write it, with the record of its cleaning in ``*_eeg.json``."""
     from eegpipe.clean.chain import clean_recording
 
-    try:
-        cleaned, record = clean_recording(bids.read_recording(source, recording_id), settings)
-    except DataProblem as problem:
-        raise replace(problem, where=recording_id.stem) if not problem.where else problem from None
-    cleaning = record.as_json()
-    bids.write_recording(
-        cleaned,
-        out,
-        description=DESCRIPTION,
-        sidecar={"Fingerprint": fingerprint, "Cleaning": cleaning},
-    )
-    return "done", _figures(cleaning)
+    cleaned, record = clean_recording(bids.read_recording(source, recording), settings)
+    stored = record.as_json()
+    bids.write_recording(cleaned, out, description=DESCRIPTION, sidecar={FINGERPRINT: fingerprint, RECORD: stored})
+    return "done", row_of(stored)
 
 
-def _figures(cleaning: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of the quality table from the record in the sidecar."""
-    row = {name: cleaning[name] for name in COLUMNS if name in cleaning}
-    row["bad_channels"] = "; ".join(f"{name} ({reason})" for name, reason in cleaning["bad_channels"].items())
-    row["components"] = len(cleaning["components"])
-    row["removed"] = "; ".join(one["removed"] for one in cleaning["components"] if one["removed"])
-    for name in ("band_hz", "data_band_hz", "iclabel_band_hz"):
-        row[name] = "-".join(f"{edge:g}" for edge in cleaning[name]) if cleaning[name] else None
+def row_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of the quality table that a stored :class:`eegpipe.clean.chain.CleanRecord` fills."""
+    row = {column: record[column] for column in COLUMNS if column in record}
+    reasons = [component["removed"] for component in record["components"] if component["removed"]]
+    row["bad_channels"] = "; ".join(f"{name} ({reason})" for name, reason in record["bad_channels"].items())
+    row["components"] = len(record["components"])
+    row["removed"] = len(reasons)
+    row["removed_why"] = "; ".join(reasons)
+    for column in ("band_hz", "data_band_hz", "iclabel_band_hz"):
+        row[column] = "-".join(f"{edge:g}" for edge in record[column] or ())
     for figure in _FIGURES:
         for when in ("before", "after"):
-            row[f"{figure}_{when}"] = cleaning[when][figure]
+            row[f"{figure}_{when}"] = record[when][figure]
     return row
 
 
-def _identity(one: RecordingId) -> dict[str, str | None]:
-    return {"recording": one.stem, "subject": one.subject, "session": one.session, "task": one.task}
+def _fingerprints(source: Path, recordings: Sequence[RecordingId], settings: CleanSettings) -> dict[RecordingId, str]:
+    modules = imported_modules("eegpipe.clean.chain", "eegpipe.bids.folder", without=_NO_EFFECT)
+    code = code_digest(*modules, __name__, packages=_PACKAGES)
+
+    def fingerprint(recording: RecordingId) -> str:
+        return digest(bids.recording_digest(source, recording), settings, code)
+
+    with ThreadPoolExecutor(max_workers=4) as threads:  # hashing is outside the interpreter's lock
+        return dict(zip(recordings, threads.map(fingerprint, recordings), strict=True))
 
 
-def _natural(one: RecordingId) -> list[tuple[int, str]]:
-    """Subject 10 after subject 9."""
-    return [(int(digits or 0), text) for text, digits in re.findall(r"(\D*)(\d*)", one.stem)]
+def _memory_gb(source: Path, recordings: Mapping[RecordingId, Any]) -> float:
+    sizes = [sum(path.stat().st_size for path in bids.recording_files(source, one)) for one in recordings]
+    return _BASE_GB + _PEAK_PER_BYTE * max(sizes, default=0) / 1e9
 
 
-def _write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, delimiter="\t", lineterminator="\n", restval="n/a")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    beside = path.with_suffix(".tsv.partial")
-    beside.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(beside, path)
+def _write_table(path: Path, outcomes: Mapping[RecordingId, Outcome]) -> None:
+    lines = ["\t".join(COLUMNS)]
+    for recording, outcome in outcomes.items():
+        row = {
+            "recording": recording.stem,
+            "subject": recording.subject,
+            "session": recording.session,
+            "task": recording.task,
+            "status": "failed" if outcome.status == "failed" else "ok",
+            "problem": outcome.problem,
+            **outcome.row,
+        }
+        lines.append("\t".join(_cell(row.get(column)) for column in COLUMNS))
+    beside = path.with_name(f".eegpipe-{path.name}")
+    beside.write_text("\n".join([*lines, ""]), encoding="utf-8", newline="\n")
+    beside.replace(path)
 
 
 def _cell(value: Any) -> str:
@@ -165,5 +210,4 @@ def _cell(value: Any) -> str:
         return "n/a"
     if isinstance(value, bool):
         return "true" if value else "false"
-    # A table cell cannot hold the table's own separators.
-    return re.sub(r"\s+", " ", str(value))
+    return " ".join(str(value).split())  # the table's own separators cannot stand in a cell
