@@ -29,7 +29,7 @@ _REGIONS = (
 
 @dataclass(frozen=True)
 class Excerpt:
-    """The same seconds before and after. Signals in microvolt against the average of all EEG channels.
+    """The same seconds before and after. Signals in microvolt against the average of the good EEG channels.
 
     before_uv, after_uv : (channel, sample), of ``channels``
     frequencies_hz : (f,); before_db, after_db : (f,) power density of the median channel, dB against 1 uV^2/Hz
@@ -55,12 +55,14 @@ def excerpt(root: Path, dataset: DataSet) -> Excerpt | None:
         return None
     chosen, why = _most_changed(both, dataset.quality or ())
     before = bids.read_recording(root / "data" / "bids" / dataset.name, chosen)
-    after = bids.read_recording(root / "data" / "clean" / dataset.name, chosen, description=CLEAN)
+    clean = root / "data" / "clean" / dataset.name
+    after = bids.read_recording(clean, chosen, description=CLEAN)
     before_uv, names = _eeg_uv(before)
     after_uv, _ = _eeg_uv(after)
     # A channel that cleaning called bad must not draw into all others through the reference.
-    before_uv = before_uv - np.median(before_uv, axis=1, keepdims=True)
-    before_uv = before_uv - np.median(before_uv, axis=0, keepdims=True)
+    bad = bids.read_sidecar(clean, chosen, description=CLEAN).get("Cleaning", {}).get("bad_channels", {})
+    good = [index for index, name in enumerate(names) if name not in bad] or list(range(len(names)))
+    before_uv = before_uv - before_uv[good].mean(axis=0)
     rate_hz = float(before.raw.info["sfreq"])
     shown = _channels(names)
     start = _start(before_uv[shown], after_uv[shown], before.blocks, rate_hz)

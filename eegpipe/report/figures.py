@@ -25,12 +25,13 @@ def forest(rows: Sequence[Row], methods: Sequence[str]) -> str:
     scale = svg.Scale(0, 1, 72, WIDTH - 58)
     parts, labels, y = [], [], 4.0
     body: list[str] = []
+    clean_before = False
     for (leak_free, title), group in groupby(rows, key=lambda row: (row.leak_free, row.title)):
         members = list(group)
-        if not leak_free and any(row.leak_free for row in rows) and not any("leak-rule" in part for part in body):
-            y += 8
+        if clean_before and not leak_free:
             body.append(svg.line(0, y, WIDTH, y, style="leak-rule"))
-            y += 2
+            y += 4
+        clean_before = leak_free
         y += 16
         body.append(svg.text(0, y, title, style="strong"))
         if not leak_free:
@@ -39,8 +40,8 @@ def forest(rows: Sequence[Row], methods: Sequence[str]) -> str:
             y += 20
             body += _forest_row(row, methods.index(row.method), scale, y)
             labels.append(f"{title}{'' if leak_free else ' (leaks)'}, {row.method_title}: {_with_interval(row)}")
-        y += 6
-    bottom = y + 6
+        y += 12
+    bottom = y
     for tick in scale.ticks(4):
         parts.append(svg.line(scale(tick), 6, scale(tick), bottom, style="grid"))
         parts.append(svg.text(scale(tick), bottom + 14, f"{tick:.0%}", style="small", anchor="middle"))
@@ -247,6 +248,6 @@ def losses(log: Mapping[str, Sequence[float]]) -> str:
     parts.append(svg.text(WIDTH - 8, bottom + 28, "epoch", style="small", anchor="end"))
     label = (
         f"Contrastive loss over {len(epochs)} epochs, as a share of its value without information: from {total[0]:.2f} "
-        f"to {total[-1]:.2f} over {len(names)} data sets."
+        f"to {total[-1]:.2f} over {len(names)} data set{'s' if len(names) > 1 else ''}."
     )
     return svg.picture(WIDTH, bottom + 32, parts, label=label)

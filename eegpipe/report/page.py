@@ -286,8 +286,8 @@ def _pretraining(models: Sequence[Model]) -> dict[str, Any]:
 
 
 def _seen(entry: Mapping[str, Any]) -> str:
-    segments = f", {entry['segments']} segments" if "segments" in entry else ""
-    return f"{len(entry['subjects'])} subjects, {len(entry['stimuli'])} clips{segments}"
+    counts = [_count(len(entry["subjects"]), "subject"), _count(len(entry["stimuli"]), "clip")]
+    return ", ".join([*counts, _count(entry["segments"], "segment")])
 
 
 def _run(evaluations: Sequence[Evaluation], data_sets: Sequence[DataSet], models: Sequence[Model]) -> dict[str, Any]:
@@ -357,7 +357,7 @@ def _limits(evaluations: Sequence[Evaluation], data_sets: Sequence[DataSet]) -> 
         )
     limits += [
         "Each target has several rows. Some interval lies above chance by luck if one looks at many.",
-        "Interpolated channels and removed components are decided by rules and a trained classifier (ICLabel); both err.",
+        "Bad channels and removed components are chosen by rules and a trained classifier (ICLabel). Both err.",
         "A label is the vendor's: the emotion that a clip was meant to evoke or a rating after it, not what a person "
         "felt in every second.",
         "Nothing here is fit for diagnosis or for judging a person.",

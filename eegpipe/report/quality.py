@@ -14,7 +14,11 @@ from eegpipe.report.figures import Strip
 # A value this many robust standard deviations away from the median of its data set stands out.
 ODD_DEVIATIONS = 4.0
 _FEWEST = 4  # recordings, for a median and a spread to mean something
+# Blinks of which more than this share and height (microvolt) is left were not removed.
+_BLINKS_LEFT = 0.5
+_LEAST_BLINK_UV = 20.0
 NOTHING = "n/a"
+_BY_SETTING = "switched off"  # why there was no ICA, where that is no fault of the recording
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,10 @@ class _Column:
 
 
 COLUMNS = (
-    _Column("bad_share", "Bad channels, interpolated", "%", 10, 100),
+    _Column("bad_share", "Bad channels", "%", 10, 100),
     _Column("calm_share", "Calm seconds", "%", 10, 100),
-    _Column("removed", "Components removed", "components", 4),
-    _Column("variance_kept", "Variance kept by ICA", "%", 10, 100),
+    _Column("removed", "Components removed", "count", 4),
+    _Column("variance_kept", "Variance kept", "%", 10, 100),
     _Column("amplitude_uv_before", "Amplitude before cleaning", "µV", 5),
     _Column("amplitude_uv_after", "Amplitude after cleaning", "µV", 2),
     _Column("blink_uv_before", "Blink height before cleaning", "µV", 25),
@@ -85,16 +89,21 @@ def summary(data_sets: Sequence[DataSet]) -> tuple[list[tuple[str, str]], list[d
 
 
 def _short(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return text.replace("-", "−")
 
 
 def _told(row: Mapping[str, str]) -> list[str]:
     """What the cleaning itself says was wrong with a recording."""
     told = []
-    if row["ica_skipped"] != NOTHING:
+    if row["ica_skipped"] not in (NOTHING, _BY_SETTING):
         told.append(f"no ICA: {row['ica_skipped']}")
-    elif row["converged"] == "false":
+    elif row["ica_skipped"] == NOTHING and row["converged"] == "false":
         told.append("the ICA did not converge")
+    if NOTHING not in (row["blink_uv_before"], row["blink_uv_after"]):
+        before_uv, after_uv = float(row["blink_uv_before"]), float(row["blink_uv_after"])
+        if after_uv > max(_BLINKS_LEFT * before_uv, _LEAST_BLINK_UV):
+            told.append(f"blinks are left: {_short(after_uv)} µV of {_short(before_uv)} µV")
     return told
 
 
@@ -111,7 +120,8 @@ def suspicious(data_sets: Sequence[DataSet]) -> list[tuple[str, str, bool, str]]
             usual = float(np.median([value for _, value, _ in marked])) if marked else 0.0
             for name, value, odd in marked:
                 if odd:
-                    text = f"{column.title.lower()}: {_short(value)} {column.unit}, usually {_short(usual)}"
+                    name_of = column.title[0].lower() + column.title[1:]
+                    text = f"{name_of} {_short(value)} {column.unit}, usually {_short(usual)}"
                     reasons.setdefault(name, []).append(text)
         found += [(one.name, row["recording"], True, f"failed: {row['problem']}") for row in one.failed]
         found += [(one.name, name, False, "; ".join(why)) for name, why in reasons.items() if why]
