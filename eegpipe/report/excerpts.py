@@ -16,6 +16,7 @@ from eegpipe.report.collect import CLEAN, DataSet
 SHOWN_S = 12.0
 _SPECTRUM_WINDOW_S = 2.0
 _HIGHEST_HZ = 70.0
+_NOTHING_REMOVED = 0.9995  # share of the variance kept from which on no component was taken out
 # One of each region, from front to back; where one is missing, the next of its region.
 _REGIONS = (
     ("Fp1", "AF3", "Fp2", "AF4"),
@@ -91,6 +92,8 @@ def _most_changed(both: Sequence[RecordingId], quality: Sequence[Mapping[str, st
     if not known:
         return both[0], "the first recording"
     chosen = min(known, key=lambda recording: kept[recording.stem])
+    if kept[chosen.stem] > _NOTHING_REMOVED:
+        return chosen, "no component was removed from any recording, only the filters acted"
     return chosen, f"the recording that cleaning changed most: {kept[chosen.stem]:.0%} of its variance was kept"
 
 

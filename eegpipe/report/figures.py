@@ -129,7 +129,7 @@ def strip(data: Strip) -> str:
     bottom = 10 + height * len(data.points)
     for tick in scale.ticks(4):
         parts.append(svg.line(scale(tick), 4, scale(tick), bottom, style="grid"))
-        parts.append(svg.text(scale(tick), bottom + 14, f"{tick:g}", style="small", anchor="middle"))
+        parts.append(svg.text(scale(tick), bottom + 14, _tick(tick), style="small", anchor="middle"))
     parts.append(svg.text(WIDTH - 12, bottom + 28, data.unit, style="small", anchor="end"))
     for number, (name, points) in enumerate(data.points.items()):
         y = 10 + height * (number + 0.5)
@@ -159,15 +159,19 @@ def _short(stem: str) -> str:
     return " ".join([pieces[0].removeprefix("sub-"), *(piece.removeprefix("task-") for piece in rest)])
 
 
+def _tick(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
+
+
 def traces(piece: Excerpt) -> str:
     """The channels of an excerpt below each other, before (pale) and after cleaning."""
-    lane, top, left = 46.0, 6.0, 30.0
+    lane, top, left = 46.0, 18.0, 30.0
     width = 2.0 * WIDTH
     centred = piece.before_uv - np.median(piece.before_uv, axis=1, keepdims=True)
     after = piece.after_uv - np.median(piece.after_uv, axis=1, keepdims=True)
     reach = max(1.0, 5 * float(np.median(after.std(axis=1))), 0.5 * float(np.quantile(np.abs(centred), 0.995)))
     time = np.arange(centred.shape[1]) / piece.rate_hz
-    x = svg.Scale(0, float(time[-1]), left, width - 2)
+    x = svg.Scale(0, float(time[-1]), left, width - 14)
     parts = []
     bottom = top + lane * len(piece.channels)
     for tick in x.ticks(6):
@@ -182,16 +186,16 @@ def traces(piece: Excerpt) -> str:
             parts.append(svg.curve(*svg.envelope(x.start + time / time[-1] * (x.end - x.start), y, 640), style=style))
     bar = _round_bar(reach)
     length = bar / reach * lane / 2
-    parts.append(svg.line(width - 4, bottom - 4, width - 4, bottom - 4 - length, style="scale-bar"))
-    parts.append(svg.text(width - 10, bottom - 5, f"{bar:g} µV", style="small", anchor="end"))
+    parts.append(svg.line(width - 4, bottom, width - 4, bottom - length, style="scale-bar"))
+    parts.append(svg.text(width, bottom + 14, f"{bar:g} µV", style="small", anchor="end"))
     label = (
         f"{len(piece.channels)} channels of {piece.recording.stem} from second {piece.start_s:.0f}, before and after "
-        f"cleaning; typical amplitude {before_after(centred, after)}."
+        f"cleaning; typical amplitude {_amplitudes(centred, after)}."
     )
     return svg.picture(width, bottom + 20, parts, label=label)
 
 
-def before_after(before_uv: np.ndarray, after_uv: np.ndarray) -> str:
+def _amplitudes(before_uv: np.ndarray, after_uv: np.ndarray) -> str:
     return f"{np.median(before_uv.std(axis=1)):.1f} µV before, {np.median(after_uv.std(axis=1)):.1f} µV after"
 
 
@@ -210,10 +214,10 @@ def spectra(piece: Excerpt) -> str:
     for tick in (0.5, 1, 2, 5, 10, 20, 50):
         if low <= tick <= high:
             parts.append(svg.line(x(np.log10(tick)), top, x(np.log10(tick)), bottom, style="grid"))
-            parts.append(svg.text(x(np.log10(tick)), bottom + 14, f"{tick:g}", style="small", anchor="middle"))
+            parts.append(svg.text(x(np.log10(tick)), bottom + 14, _tick(tick), style="small", anchor="middle"))
     for tick in y.ticks(5):
         parts.append(svg.line(left, y(tick), WIDTH - 8, y(tick), style="grid"))
-        parts.append(svg.text(left - 5, y(tick) + 4, f"{tick:g}", style="small", anchor="end"))
+        parts.append(svg.text(left - 5, y(tick) + 4, _tick(tick), style="small", anchor="end"))
     for values, style in ((piece.before_db, "before"), (piece.after_db, "after")):
         lines = x.start + (np.log10(piece.frequencies_hz) - x.low) / (x.high - x.low) * (x.end - x.start)
         heights = y.start + (np.maximum(values, y.low) - y.low) / (y.high - y.low) * (y.end - y.start)
@@ -238,13 +242,13 @@ def losses(log: Mapping[str, Sequence[float]]) -> str:
         parts.append(svg.text(left - 5, y(tick) + 4, f"{tick:.2g}", style="small", anchor="end"))
     for tick in x.ticks(5):
         if tick == int(tick):
-            parts.append(svg.text(x(tick), bottom + 14, f"{tick:g}", style="small", anchor="middle"))
+            parts.append(svg.text(x(tick), bottom + 14, _tick(tick), style="small", anchor="middle"))
     parts.append(svg.line(left, y(1), WIDTH - 8, y(1), style="chance"))
     parts.append(svg.text(WIDTH - 8, y(1) - 4, "no information", style="small chance-text", anchor="end"))
     points = [(x(epoch), y(value)) for epoch, value in zip(epochs, total, strict=True)]
     if len(points) > 1:
         parts.append(svg.curve(*np.array(points).T, style="after"))
-    parts += [svg.dot(px, py, 2.5, style="mean m0") for px, py in (points if len(points) < 40 else points[-1:])]
+    parts += [svg.dot(px, py, 2.5, style="mean m1") for px, py in (points if len(points) < 40 else points[-1:])]
     parts.append(svg.text(WIDTH - 8, bottom + 28, "epoch", style="small", anchor="end"))
     label = (
         f"Contrastive loss over {len(epochs)} epochs, as a share of its value without information: from {total[0]:.2f} "
