@@ -124,5 +124,9 @@ def test_removal_follows_thresholds_and_trust():
     assert reason(valid=False, muscle=0.99) is None
     assert reason(valid=False, eye=0.9) is None
     assert reason(valid=False, eye=0.96) == "eye 0.96"
-    assert reason(valid=False, eye=0.6, blink_share=0.8) == "eye 0.60"
-    assert reason(valid=False, eye=0.4, blink_share=0.8) is None
+    assert reason(valid=False, eye=0.6, blink_share=0.8) == "eye 0.60 and 80% of the blinks"
+    assert reason(eye=0.6, blink_share=0.8) == "eye 0.60 and 80% of the blinks"
+    assert reason(eye=0.6, blink_share=0.2) is None
+    assert reason(valid=False, eye=0.1, blink_share=0.7) is None
+    assert reason(valid=False, eye=0.1, blink_share=0.9) == "90% of the blinks"
+    assert reason(eye=0.1, blink_share=0.9) is None

@@ -148,14 +148,17 @@ def removal(row: np.ndarray, blink_share: float, valid: bool, settings: IclabelS
     if valid:
         thresholds = {name: getattr(settings, name) for name in ("eye", "muscle", "heart", "line", "channel")}
     else:
-        # Where the network is out of its depth, blinks in the signal itself are the second witness.
-        blinks = blink_share >= settings.blink_share
-        eye = min(settings.eye_outside, settings.eye_with_blinks) if blinks else settings.eye_outside
-        thresholds = {"eye": eye, "muscle": settings.muscle_outside}
+        thresholds = {"eye": settings.eye_outside, "muscle": settings.muscle_outside}
     for name, threshold in thresholds.items():
         probability = row[CLASSES.index(name)]
         if threshold < 1 and probability >= threshold:
             return f"{name} {probability:.2f}"
+    # Blinks found in the signal itself are a second witness: with it, less certainty of the network is enough.
+    eye = row[CLASSES.index("eye")]
+    if settings.eye_with_blinks < 1 and eye >= settings.eye_with_blinks and blink_share >= settings.blink_share:
+        return f"eye {eye:.2f} and {blink_share:.0%} of the blinks"
+    if not valid and settings.blink_share_outside < 1 and blink_share >= settings.blink_share_outside:
+        return f"{blink_share:.0%} of the blinks"
     return None
 
 

@@ -16,8 +16,8 @@ _ALPHA_HZ = (7.0, 13.0)
 _BLINK_BAND_HZ = (1.0, 10.0)
 # A blink stands out of the frontal signal by this many robust deviations and is at least this high, microvolt.
 _BLINK_DEVIATIONS = 5.0
-_LEAST_BLINK_UV = 40.0
-_FEWEST_BLINKS = 3
+_LEAST_BLINK_UV = 30.0
+_FEWEST_BLINKS = 5
 
 
 @dataclass(frozen=True)

@@ -92,10 +92,12 @@ class IclabelSettings:
     # The same two where ICLabel's conditions do not hold: only clear eyes.
     eye_outside: Annotated[float, Ge(0), Le(1)] = 0.95
     muscle_outside: Annotated[float, Ge(0), Le(1)] = 1.0
-    # There, an eye component that carries at least this share of the recording's mean blink ...
+    # Everywhere, a component that carries at least this share of the recording's mean blink ...
     blink_share: Annotated[float, Gt(0), Le(1)] = 0.3
-    # ... is removed from this probability on (in 4-45 Hz data even true blinks score 0.65-0.89).
+    # ... is removed from this eye probability on (true blinks score 0.65-0.89 in 4-45 Hz data). 1: no such rule.
     eye_with_blinks: Annotated[float, Ge(0), Le(1)] = 0.5
+    # Where ICLabel's conditions do not hold, this share of the mean blink is enough by itself. 1: never.
+    blink_share_outside: Annotated[float, Gt(0), Le(1)] = 0.8
     # ICLabel learned on 1-100 Hz. Data that end below this are outside its conditions, Hz.
     lowest_upper_hz: Annotated[float, Gt(0)] = 70.0
     # With fewer EEG channels topographies are too coarse.
