@@ -254,6 +254,10 @@ def _local_cluster(count: int) -> Iterator[Client]:
         # A reader or an ICA may hold the interpreter for minutes; a process that ends is noticed anyway.
         "distributed.scheduler.worker-ttl": None,
         "distributed.worker.profile.enabled": False,
+        # Signals are freed and taken again thousands of times in an ICA. Dask makes the C library give them back to the
+        # system each time, which doubled the time of a recording; so it keeps up to 256 MiB, arrays of 32 MiB included.
+        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
+        "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     }
     limit = int(_free_gb() * _GB * _MEMORY_SHARE / count)
     with (

@@ -21,11 +21,11 @@ from pydantic import TypeAdapter, ValidationError
 from eegpipe import datasets
 from eegpipe.clean.settings import CleanSettings
 from eegpipe.errors import UsageProblem, did_you_mean
-from eegpipe.evaluate import EvaluateSettings
-from eegpipe.models.mdjpt import MdjptConfig
+from eegpipe.models.settings import MdjptConfig, PretrainSettings
+from eegpipe.predictions import EvaluateSettings
+from eegpipe.protocols import SplitSettings
 from eegpipe.segment import WindowingSettings
 from eegpipe.simulate import SimulateSettings
-from eegpipe.train import PretrainSettings
 
 T = TypeVar("T")
 
@@ -59,6 +59,7 @@ class Params:
     simulate: dict[str, SimulateSettings]
     clean: CleanSettings
     windowing: dict[str, WindowingSettings]
+    split: SplitSettings
     mdjpt: dict[Literal["demo", "paper"], MdjptParams]
     evaluate: dict[Literal["demo", "paper"], EvaluateSettings]
 
@@ -138,9 +139,10 @@ def _check_names(params: Params, source: str) -> None:
         for name in names
         if name not in known
     ]
-    if len(params.raw) < 2:
-        faults.append(
-            f"{source}: raw: found {len(params.raw)} data sets, expected at least 2 (one to train on, one target)."
-        )
+    faults += [
+        f"{source}: sources: nothing but the target '{target}', expected at least one other data set to train on."
+        for target in params.targets
+        if not set(params.sources) - {target}
+    ]
     if faults:
         raise UsageProblem("\n".join(faults))

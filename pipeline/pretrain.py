@@ -1,5 +1,6 @@
 """Stage `pretrain`: one method on all data sets but the target."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from eegpipe.train import pretrain
 import stage
 
 
-def main(params: Params, runtime: Runtime, method: str, target: str, segments: str, out: str) -> None:
+def main(params: Params, runtime: Runtime, method: str, target: str, segments: str, out: str, curve: str) -> None:
     sizes = {"mdjpt": params.mdjpt}
     chosen = sizes[method][params.size]
     pretrain(
@@ -23,6 +24,9 @@ def main(params: Params, runtime: Runtime, method: str, target: str, segments: s
         seed=params.seed,
         device=runtime.device,
     )
+    # The log lies in the folder of the model; DVC draws only files that are outputs of their own.
+    Path(curve).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(Path(out) / "log.csv", curve)
 
 
 if __name__ == "__main__":

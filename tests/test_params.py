@@ -1,0 +1,90 @@
+"""params.yaml: complete, closed, and clear about what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+import yaml
+
+from eegpipe.errors import UsageProblem
+from eegpipe.params import Params, load
+
+from import_graph import ROOT
+
+COMMITTED = ROOT / "params.yaml"
+
+
+def edited(tmp_path: Path, **changes: Any) -> Path:
+    """A copy of the committed file with ``{"a.b": value}`` changed; None of the committed file's comments are needed."""
+    values = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        place = values
+        for part in path:
+            place = place[part]
+        place[last] = value
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return file
+
+
+def missing_settings(kind: Any, values: Any, key: str = "") -> list[str]:
+    """Every setting that the code knows and the file leaves to its default."""
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        names = [field.name for field in dataclasses.fields(kind)]
+        below = [missing_settings(hints[name], values[name], f"{key}.{name}") for name in names if name in values]
+        return [f"{key}.{name}" for name in names if name not in values] + sum(below, [])
+    if get_origin(kind) is dict:
+        return sum((missing_settings(get_args(kind)[1], value, f"{key}.{name}") for name, value in values.items()), [])
+    return []
+
+
+def test_the_committed_file_is_right_and_names_every_setting():
+    load(COMMITTED)
+    # A default that only stands in the code could change without DVC noticing.
+    assert missing_settings(Params, yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("cda_lambda", "abc", ["cda_lambda", '"abc"', "number"]),
+        ("cda_lambda", -1, ["cda_lambda", "-1", "greater than or equal to 0"]),
+        ("seed", 1.5, ["seed", "1.5", "integer"]),
+        ("size", "papr", ["size", "'demo' or 'paper'"]),
+        ("cda_lamda", 0.1, ["cda_lamda", "Did you mean 'cda_lambda'?"]),
+        ("clean.ica.tolerence", 0.1, ["clean.ica.tolerence", "Did you mean 'tolerance'?"]),
+        ("clean.filters.order", 99, ["clean.filters.order", "less than or equal to 8"]),
+        ("simulate.seed.subject", 2, ["simulate.seed.subject", "Did you mean 'subjects'?"]),
+        ("targets", ["sed"], ["targets", "sed", "Did you mean 'seed'?"]),
+        ("raw", {"sed": "x"}, ["raw", "Did you mean 'seed'?"]),
+        ("sources", ["seed"], ["sources", "nothing but the target 'seed'"]),
+        ("windowing.mdjpt.band_hz", [47.0, 0.5], ["band_hz"]),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(tmp_path, key, value, said):
+    with pytest.raises(UsageProblem) as refusal:
+        load(edited(tmp_path, **{key: value}))
+    assert all(words in str(refusal.value) for words in said), str(refusal.value)
+
+
+def test_every_fault_is_named_at_once(tmp_path):
+    with pytest.raises(UsageProblem) as refusal:
+        load(edited(tmp_path, cda_lambda="abc", seed=-3))
+    assert len(str(refusal.value).splitlines()) == 2
+
+
+def test_the_files_own_faults(tmp_path):
+    with pytest.raises(UsageProblem, match="cannot be read"):
+        load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("seed: [1", encoding="utf-8")
+    with pytest.raises(UsageProblem, match="not valid YAML"):
+        load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("", encoding="utf-8")
+    with pytest.raises(UsageProblem, match="params.yaml"):
+        load(tmp_path / "params.yaml")
