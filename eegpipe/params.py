@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
@@ -124,7 +124,7 @@ def _known(kind: Any, location: Sequence[str | int]) -> list[str]:
 
 def _check_names(params: Params, source: str) -> None:
     """Names that refer to each other must exist: data sets, windowings, targets."""
-    rows = [
+    rows: list[tuple[str, Iterable[str], Iterable[str]]] = [
         ("raw", params.raw, datasets.NAMES),
         ("simulate", params.simulate, datasets.NAMES),
         ("sources", params.sources, params.raw),

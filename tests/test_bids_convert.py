@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_recordings import CONTENT, DATASET, make_recording, make_vendor_folder
 
 from eegpipe.bids import (
     conversion,
@@ -27,6 +26,8 @@ from eegpipe.bids import (
 from eegpipe.errors import DataProblem
 from eegpipe.parallel import Outcome
 from eegpipe.recording import RecordingId
+
+from made_recordings import CONTENT, DATASET, make_recording, make_vendor_folder
 
 
 def statuses(outcomes: list[Outcome]) -> dict[str, str]:

@@ -11,7 +11,6 @@ import mne
 import mne_bids
 import numpy as np
 import pytest
-from made_recordings import DATASET, OTHERS, SCALP, make_recording
 
 from eegpipe.bids import (
     list_recordings,
@@ -26,6 +25,8 @@ from eegpipe.bids import (
 )
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.recording import Event, RecordingId
+
+from made_recordings import DATASET, OTHERS, SCALP, make_recording
 
 ID = RecordingId("01", "2")
 

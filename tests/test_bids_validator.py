@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_recordings import DATASET, make_recording
 
 from eegpipe.bids import Finding, validate, write_recording, write_root
 from eegpipe.bids import validator as validator_module
 from eegpipe.errors import UsageProblem
 from eegpipe.recording import RecordingId
+
+from made_recordings import DATASET, make_recording
 
 # Recommended by BIDS, known to nobody here.
 UNKNOWN_TO_US = {

@@ -80,3 +80,14 @@ def test_spectrum_has_the_power_of_white_noise():
     assert power.shape == (2, len(frequencies_hz))
     assert power[:, 5:-5].mean() == pytest.approx(9 / (RATE_HZ / 2), rel=0.05)
     assert filters.spectrum(noise[:, :100], [(0, 100)], RATE_HZ)[1].shape == (2, 0)
+
+
+def test_no_high_pass_where_the_data_begin_well_above_it():
+    settings = FilterSettings()
+    kept = filters.design(128, (0.3, 49), 50, settings, data_low_hz=0.3)
+    idle = filters.design(128, (0.3, 49), 50, settings, data_low_hz=4.0)
+    assert (kept.high_passed, idle.high_passed) == (True, False)
+    # A short block of a rhythm, cut anywhere: the high-pass puts slow waves at its ends, without it there are none.
+    rhythm = np.sin(2 * np.pi * 10 * np.arange(1280) / 128 + 1)[None]
+    slow = [np.abs(filters.apply(rhythm, [(0, 1280)], one) - rhythm).max() for one in (kept, idle)]
+    assert slow[1] < 0.02 < slow[0]

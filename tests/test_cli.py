@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 BIN = Path(sys.executable).parent
-COMMANDS = "datasets simulate inspect bids clean segment split pretrain evaluate report results".split()
+COMMANDS = [
+    "datasets",
+    "simulate",
+    "inspect",
+    "bids",
+    "clean",
+    "segment",
+    "split",
+    "pretrain",
+    "evaluate",
+    "report",
+    "results",
+]
 
 
 def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -27,7 +39,12 @@ def vendor_folder(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize(
     "start",
-    [[BIN / "eegpipe"], [sys.executable, "-m", "eegpipe"], [BIN / "typer", "eegpipe"], [BIN / "typer", "eegpipe", "run"]],
+    [
+        [BIN / "eegpipe"],
+        [sys.executable, "-m", "eegpipe"],
+        [BIN / "typer", "eegpipe"],
+        [BIN / "typer", "eegpipe", "run"],
+    ],
     ids=["eegpipe", "python -m eegpipe", "typer eegpipe", "typer eegpipe run"],
 )
 def test_inspect_works_in_every_spelling(start, vendor_folder):

@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-import vendor_files
 from test_segment import boundary, make_recording, stimulus
 from test_store import HEADER, make_trials
 
@@ -14,6 +13,8 @@ from eegpipe import affect
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.inspect import Report, inspect, show
 from eegpipe.store import SHARD_SEGMENTS, write_store
+
+import vendor_files
 
 POSITIVE = affect.from_word("positive")
 

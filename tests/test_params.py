@@ -10,8 +10,12 @@ from typing import Any, get_args, get_origin
 import pytest
 import yaml
 
+from eegpipe.clean.settings import CleanSettings
 from eegpipe.errors import UsageProblem
-from eegpipe.params import Params, load
+from eegpipe.models.settings import MdjptConfig, PretrainSettings
+from eegpipe.params import MdjptParams, Params, load
+from eegpipe.protocols import SplitSettings
+from eegpipe.segment import WINDOWINGS
 
 from import_graph import ROOT
 
@@ -19,7 +23,7 @@ COMMITTED = ROOT / "params.yaml"
 
 
 def edited(tmp_path: Path, **changes: Any) -> Path:
-    """A copy of the committed file with ``{"a.b": value}`` changed; None of the committed file's comments are needed."""
+    """A copy of the committed file with ``{"a.b": value}`` changed."""
     values = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
     for key, value in changes.items():
         *path, last = key.split(".")
@@ -37,17 +41,27 @@ def missing_settings(kind: Any, values: Any, key: str = "") -> list[str]:
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         names = [field.name for field in dataclasses.fields(kind)]
-        below = [missing_settings(hints[name], values[name], f"{key}.{name}") for name in names if name in values]
-        return [f"{key}.{name}" for name in names if name not in values] + sum(below, [])
-    if get_origin(kind) is dict:
-        return sum((missing_settings(get_args(kind)[1], value, f"{key}.{name}") for name, value in values.items()), [])
-    return []
+        below = [(hints[name], values[name], f"{key}.{name}") for name in names if name in values]
+        absent = [f"{key}.{name}" for name in names if name not in values]
+    elif get_origin(kind) is dict:
+        below, absent = [(get_args(kind)[1], value, f"{key}.{name}") for name, value in values.items()], []
+    else:
+        return []
+    return absent + [name for place in below for name in missing_settings(*place)]
 
 
 def test_the_committed_file_is_right_and_names_every_setting():
     load(COMMITTED)
     # A default that only stands in the code could change without DVC noticing.
     assert missing_settings(Params, yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))) == []
+
+
+def test_the_commands_without_a_file_do_what_the_file_says():
+    params = load(COMMITTED)
+    assert params.clean == CleanSettings()
+    assert params.windowing == WINDOWINGS
+    assert params.split == SplitSettings()
+    assert params.mdjpt["paper"] == MdjptParams(MdjptConfig(), PretrainSettings())
 
 
 @pytest.mark.parametrize(
@@ -86,5 +100,5 @@ def test_the_files_own_faults(tmp_path):
     with pytest.raises(UsageProblem, match="not valid YAML"):
         load(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("", encoding="utf-8")
-    with pytest.raises(UsageProblem, match="params.yaml"):
+    with pytest.raises(UsageProblem, match="the whole file"):
         load(tmp_path / "params.yaml")

@@ -6,7 +6,7 @@ above 1 Hz -> ICLabel -> removal -> interpolation of bad channels -> average ref
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +51,8 @@ class Component:
 class CleanRecord:
     """What was found and done; plain values, stored beside the cleaned signal. Nothing in it depends on the machine.
 
-    band_hz, notches_hz
-        The filters of the output.
+    band_hz, high_passed, notches_hz
+        The filters of the output; no high-pass where the vendor's began well above the lower edge.
     data_band_hz
         The band that the signal held before: measured, or as the vendor states if that is narrower.
     bad_channels, bad_share
@@ -69,6 +69,7 @@ class CleanRecord:
     """
 
     band_hz: tuple[float, float]
+    high_passed: bool
     notches_hz: tuple[float, ...]
     data_band_hz: tuple[float, float]
     duration_s: float
@@ -146,14 +147,19 @@ def clean_recording(recording: Recording, settings: CleanSettings) -> tuple[Reco
     data_uv = data[eeg] * 1e6
     positions_m = np.array([raw.info["chs"][index]["loc"][:3] for index in eeg])
 
-    wide = filters.design(rate_hz, settings.ica.band_hz, recording.line_hz, settings.filters)
-    narrow = filters.design(rate_hz, settings.filters.band_hz, recording.line_hz, settings.filters)
     data_band_hz = _data_band(data_uv, blocks, rate_hz, recording.history)
+    stated_low_hz = _stated(recording.history, "low cutoff (Hz)", max, 0.0)
+    wide, narrow = (
+        filters.design(rate_hz, band_hz, recording.line_hz, settings.filters, data_low_hz=stated_low_hz)
+        for band_hz in (settings.ica.band_hz, settings.filters.band_hz)
+    )
     wide_uv = filters.apply(data_uv, blocks, wide)
     filtered_uv = filters.apply(data_uv, blocks, narrow)
     other = np.flatnonzero(np.isin(kinds, _FILTERED_KINDS))
     if len(other):
-        data[other] = filters.apply(data[other], blocks, narrow)
+        # What the vendor did to the EEG need not have been done to these.
+        full = filters.design(rate_hz, settings.filters.band_hz, recording.line_hz, settings.filters)
+        data[other] = filters.apply(data[other], blocks, full)
 
     index = bad_channels.windows(blocks, round(rate_hz))
     bad = bad_channels.find(wide_uv, names, positions_m, index, raw.info["bads"], settings.bad_channels)
@@ -183,6 +189,7 @@ def clean_recording(recording: Recording, settings: CleanSettings) -> tuple[Reco
     before = measure(data_uv[good] - data_uv[good].mean(axis=0))
     record = CleanRecord(
         band_hz=narrow.band_hz,
+        high_passed=narrow.high_passed,
         notches_hz=narrow.notches_hz,
         data_band_hz=data_band_hz,
         duration_s=float(raw.n_times / rate_hz),
@@ -231,13 +238,24 @@ def _data_band(
 ) -> tuple[float, float]:
     """The band that the signal holds, Hz: as measured, or narrower if the vendor says so (BIDS SoftwareFilters)."""
     low_hz, high_hz = filters.measured_band(*filters.spectrum(data_uv, blocks, rate_hz))
+    return (
+        _stated(history, "low cutoff (Hz)", max, low_hz),
+        _stated(history, "high cutoff (Hz)", min, high_hz),
+    )
+
+
+def _stated(
+    history: Mapping[str, Mapping[str, str | float]],
+    parameter: str,
+    narrower: Callable[[float, float], float],
+    edge_hz: float,
+) -> float:
+    """The narrowest of ``edge_hz`` and what the vendor's steps state."""
     for parameters in history.values():
-        stated_low, stated_high = parameters.get("low cutoff (Hz)"), parameters.get("high cutoff (Hz)")
-        if isinstance(stated_low, int | float):
-            low_hz = max(low_hz, float(stated_low))
-        if isinstance(stated_high, int | float):
-            high_hz = min(high_hz, float(stated_high))
-    return low_hz, high_hz
+        stated = parameters.get(parameter)
+        if isinstance(stated, int | float):
+            edge_hz = narrower(edge_hz, float(stated))
+    return edge_hz
 
 
 def _why_no_ica(rank: int, samples: int, settings: CleanSettings) -> str:
@@ -313,13 +331,9 @@ def _rebuilt(raw: mne.io.BaseRaw, data: np.ndarray, names: list[str], bad: list[
 def _history(record: CleanRecord) -> dict[str, dict[str, str | float]]:
     """What was done, as BIDS SoftwareFilters. The names differ from the vendors', whose steps stay in the list."""
     low_hz, high_hz = record.band_hz
-    steps: dict[str, dict[str, str | float]] = {
-        "Cleaning: bandpass": {
-            "low cutoff (Hz)": low_hz,
-            "high cutoff (Hz)": round(high_hz, 3),
-            "method": "Butterworth, forwards and backwards",
-        }
-    }
+    edges: dict[str, str | float] = {"low cutoff (Hz)": low_hz} if record.high_passed else {}
+    edges |= {"high cutoff (Hz)": round(high_hz, 3), "method": "Butterworth, forwards and backwards"}
+    steps = {"Cleaning: " + ("bandpass" if record.high_passed else "lowpass"): edges}
     if record.notches_hz:
         frequencies = ", ".join(f"{value:g}" for value in record.notches_hz)
         steps["Cleaning: notch"] = {"frequencies (Hz)": frequencies}

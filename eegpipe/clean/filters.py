@@ -23,19 +23,36 @@ _ENOUGH_DB = 40.0
 # The signal is mirrored at both ends for this many periods of the lower edge, so that the filter has settled.
 _SETTLING_PERIODS = 3.0
 
+# A vendor's lower edge at this multiple of ours makes our high-pass idle.
+_WELL_ABOVE = 1.5
+
 
 @dataclass(frozen=True)
 class FilterDesign:
-    """What is applied: ``band_hz`` after the cap at the Nyquist frequency, the notches that are needed, sections."""
+    """What is applied: ``band_hz`` after the cap at the Nyquist frequency, the notches that are needed, sections.
+
+    ``high_passed``: whether a high-pass is among the sections; otherwise the data begin above the lower edge anyway.
+    """
 
     band_hz: tuple[float, float]
+    high_passed: bool
     notches_hz: tuple[float, ...]
     sections: np.ndarray  # (section, 6)
     padding: int  # samples mirrored at each end of a block
 
 
-def design(rate_hz: float, band_hz: tuple[float, float], line_hz: float, settings: FilterSettings) -> FilterDesign:
+def design(
+    rate_hz: float,
+    band_hz: tuple[float, float],
+    line_hz: float,
+    settings: FilterSettings,
+    *,
+    data_low_hz: float = 0.0,
+) -> FilterDesign:
     """Butterworth band-pass and notches for one sampling rate.
+
+    Data that begin at ``data_low_hz``, well above the lower edge, get no high-pass: it would have nothing to remove,
+    and at the ends of short blocks it would put slow waves where there were none.
 
     Raises
     ------
@@ -49,10 +66,10 @@ def design(rate_hz: float, band_hz: tuple[float, float], line_hz: float, setting
             f"The band {band_hz[0]:g}-{band_hz[1]:g} Hz is empty at a rate of {rate_hz:g} Hz "
             f"(upper edge {high_hz:g} Hz). Give a lower edge below the upper edge."
         )
-    parts = [
-        signal.butter(settings.order, low_hz, "highpass", fs=rate_hz, output="sos"),
-        signal.butter(settings.order, high_hz, "lowpass", fs=rate_hz, output="sos"),
-    ]
+    parts = [signal.butter(settings.order, high_hz, "lowpass", fs=rate_hz, output="sos")]
+    high_passed = data_low_hz < _WELL_ABOVE * low_hz
+    if high_passed:
+        parts.insert(0, signal.butter(settings.order, low_hz, "highpass", fs=rate_hz, output="sos"))
     notches_hz = []
     if settings.notch_width_hz > 0 and line_hz > 0:
         for harmonic in range(1, math.ceil(nyquist_hz / line_hz)):
@@ -64,6 +81,7 @@ def design(rate_hz: float, band_hz: tuple[float, float], line_hz: float, setting
                 parts.append(signal.tf2sos(*ba))
     return FilterDesign(
         band_hz=(low_hz, high_hz),
+        high_passed=high_passed,
         notches_hz=tuple(notches_hz),
         sections=np.concatenate(parts),
         padding=round(_SETTLING_PERIODS / low_hz * rate_hz),
