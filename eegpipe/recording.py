@@ -6,6 +6,7 @@ A reader makes it from vendor files, ``bids.py`` writes it and reads it back, ``
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -102,7 +103,7 @@ class Recording:
     def blocks(self) -> list[tuple[int, int]]:
         """(first, last + 1) sample of every stretch without a boundary inside, in order."""
         edges = [0, *self.boundaries, self.raw.n_times]
-        return list(zip(edges[:-1], edges[1:], strict=True))
+        return list(itertools.pairwise(edges))
 
     @property
     def stimuli(self) -> list[Event]:

@@ -10,7 +10,7 @@ from eegpipe.runtime import Runtime
 import stage
 
 
-def main(params: Params, _: Runtime, out: str) -> None:
+def main(_params: Params, _runtime: Runtime, out: str) -> None:
     build(Path(), Path(out))
 
 
