@@ -39,7 +39,7 @@ eegmat: install
 	@eegpipe results
 
 test: install
-	python -m pytest --numprocesses 2 --dist worksteal
+	python -m pytest --numprocesses 2 --dist loadfile
 
 lint: install
 	ruff check .

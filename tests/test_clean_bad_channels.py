@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from clean_synthetic import MONTAGE_32, planted
 
 from eegpipe import channels
 from eegpipe.clean import bad_channels, filters
 from eegpipe.clean.settings import BadChannelSettings, FilterSettings
+
+from clean_synthetic import MONTAGE_32, planted
 
 POSITIONS_M = np.array([channels.position(name) for name in MONTAGE_32])
 

@@ -4,12 +4,13 @@ import json
 import mne
 import numpy as np
 import pytest
-from clean_synthetic import MONTAGE_14, MONTAGE_32, planted
 
 from eegpipe.clean import filters
 from eegpipe.clean.chain import clean_recording
 from eegpipe.clean.settings import BadChannelSettings, CleanSettings, FilterSettings, IcaSettings, IclabelSettings
 from eegpipe.errors import DataProblem
+
+from clean_synthetic import MONTAGE_14, MONTAGE_32, planted
 
 SETTINGS = CleanSettings()
 

@@ -3,12 +3,13 @@ import warnings
 import mne
 import numpy as np
 import pytest
-from clean_synthetic import planted
 
 from eegpipe.clean import iclabel
 from eegpipe.clean.ica import fit, rank, step
 from eegpipe.clean.settings import IcaSettings, IclabelSettings
 from eegpipe.errors import UsageProblem
+
+from clean_synthetic import planted
 
 SETTINGS = IcaSettings()
 

@@ -72,4 +72,4 @@ def test_what_its_authors_cleaned_stays(name, rank):
     assert not record.iclabel_valid
     assert record.bad_channels == {}
     assert record.removed == []
-    assert record.variance_kept == 1.0
+    assert record.variance_kept == pytest.approx(1, abs=1e-12)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clean_synthetic import MONTAGE_14, planted
 
 from eegpipe import bids, datasets
 from eegpipe.clean.settings import CleanSettings, FilterSettings
 from eegpipe.clean.stage import COLUMNS, clean_dataset
 from eegpipe.errors import DataProblem
 from eegpipe.recording import Event, RecordingId
+
+from clean_synthetic import MONTAGE_14, planted
 
 SETTINGS = CleanSettings()
 DREAMER = datasets.get("dreamer")

@@ -23,8 +23,6 @@ BIN = Path(sys.executable).parent
 TRACKED = ("dvc.yaml", "params.yaml", "pyproject.toml", ".dvc/config", ".dvcignore", "eegpipe", "pipeline")
 SUBJECTS = 3
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, realdata) -> Path:
