@@ -91,6 +91,7 @@ def test_plain_mne_bids_gives_back_the_vendors_signal_and_events(made):
             extras = annotation["extras"]
             assert (extras["trial"], extras["stimulus"]) == (row["trial"], row["stimulus"])
             assert extras.get("label", "n/a") == row["label"]
+            # The table of the truth has six digits.
             for column in ("valence", "arousal", *(key for key in row if key.startswith("rating_"))):
                 assert float(extras[column]) == pytest.approx(float(row[column]), abs=1e-5), (
                     column
