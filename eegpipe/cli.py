@@ -101,7 +101,10 @@ def _params(path: Path | None) -> Params | None:
 @app.command()
 @reports_problems
 def datasets(as_json: AsJson = False) -> int:
-    """List the data sets that eegpipe reads, with what their folders should contain."""
+    """List the data sets that eegpipe reads.
+
+    With what their folders should contain, and their licences (--json).
+    """
     from eegpipe import datasets as known
 
     rows = [
@@ -152,7 +155,9 @@ def simulate(
         Path | None, typer.Option(help="Where to write what was planted. Default: OUT with '-truth' appended.")
     ] = None,
 ) -> int:
-    """Write a data set's vendor files from a simulation, for whoever has no licence yet.
+    """Write simulated vendor files of a data set.
+
+    For whoever has no licence yet: the whole pipeline runs on them.
 
     File names, keys, shapes, types, orders and units are the vendor's; only counts and durations shrink. The planted
     truth (clean signal, artefact times, valence and arousal) is written beside, where no reader looks.
@@ -173,7 +178,7 @@ def inspect(
     as_json: AsJson = False,
     validate: Annotated[bool, typer.Option(help="Also run the official BIDS validator on a BIDS data set.")] = False,
 ) -> int:
-    """Show what PATH is, what is in it, and what is missing or suspicious.
+    """Show what a path holds and what is wrong with it.
 
     Recognises a raw vendor folder, a BIDS data set, a cleaned derivative, a segment store and a model.
     """
@@ -198,7 +203,10 @@ def bids(
     workers: Workers = None,
     scheduler: Scheduler = None,
 ) -> int:
-    """Convert vendor files to a BIDS-EEG data set, asserting the data set's facts on the way."""
+    """Convert vendor files to a BIDS-EEG data set.
+
+    The facts of the data set are asserted on the way. A wrong file is one clear error; the others go on.
+    """
     from eegpipe import datasets as known
     from eegpipe.bids import convert
 
@@ -223,7 +231,11 @@ def clean(
     workers: Workers = None,
     scheduler: Scheduler = None,
 ) -> int:
-    """Clean every recording: filter, bad channels, ICA with ICLabel, average reference. Writes quality.tsv."""
+    """Clean every recording of a BIDS data set.
+
+    Filter, bad channels, ICA with ICLabel, average reference. Writes a BIDS derivative with quality.tsv. What is
+    finished is kept when the command runs again.
+    """
     from eegpipe.clean.settings import CleanSettings
     from eegpipe.clean.stage import clean_dataset
 
@@ -247,7 +259,10 @@ def segment(
     windowing: Annotated[str, typer.Option(help="Name of a windowing: rate, band, window and step.")] = "mdjpt",
     params: ParamsFile = None,
 ) -> int:
-    """Cut cleaned recordings into labelled windows and write one Zarr store, readable by xarray alone."""
+    """Cut cleaned recordings into a labelled Zarr store.
+
+    Windows on the stimulus clock with subject, trial, stimulus, label, valence and arousal; xarray alone opens it.
+    """
     from eegpipe.segment import WINDOWINGS, segment_dataset
 
     chosen = _params(params)
@@ -266,7 +281,10 @@ def split(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for one manifest per protocol.")],
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> int:
-    """Decide, before any training, who and what is trained on and tested on; write it as hashed manifests."""
+    """Decide who is trained on and who is tested on.
+
+    Before any training; written as one hashed manifest per protocol.
+    """
     from eegpipe.loader import load
     from eegpipe.splits import write_all
 
@@ -288,7 +306,10 @@ def pretrain(
     device: Device = "cpu",
     params: ParamsFile = None,
 ) -> int:
-    """Pre-train an encoder without labels; resumes after an interruption."""
+    """Pre-train an encoder without labels.
+
+    Goes on where it stopped if it was interrupted. Without --params: the papers' sizes.
+    """
     from eegpipe.loader import load
     from eegpipe.models.mdjpt import MdjptConfig
     from eegpipe.train import PretrainSettings
@@ -323,7 +344,10 @@ def evaluate(
     device: Device = "cpu",
     params: ParamsFile = None,
 ) -> int:
-    """Test a method on a target data set under stored splits; refuses any overlap with what it has seen."""
+    """Test a method on a target under stored splits.
+
+    Refuses any overlap of what is tested with what the encoder or the classifier has seen.
+    """
     from eegpipe.evaluate import EvaluateSettings, evaluate_target
 
     chosen = _params(params)
@@ -350,7 +374,10 @@ def report(
     ] = Path(),
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The page to write.")] = Path("reports/index.html"),
 ) -> int:
-    """Write one self-contained HTML page: data, quality, results, pictures, limits."""
+    """Write the page of results.
+
+    One self-contained HTML file: results, data, quality, pictures, limits.
+    """
     from eegpipe.report import build
 
     build(root, out)

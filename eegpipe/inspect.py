@@ -59,7 +59,7 @@ class Report:
 
     def problem(self, problem: DataProblem) -> None:
         """A refusal of a reader, as an error."""
-        self.error(problem.where, f"found {problem.found}, expected {problem.expected}", problem.cure)
+        self.error(problem.where, f"found {problem.found}, expected {problem.expected}.", problem.cure)
 
     def to_json(self) -> str:
         """All of it as JSON; ``ok`` first, facts as a mapping."""

@@ -52,7 +52,7 @@ def test_inspect_works_in_every_spelling(start, vendor_folder):
     assert plain.returncode == 0, plain.stderr
     assert "DREAMER" in plain.stdout
     machine = run(*start, "inspect", vendor_folder, "--json")
-    assert json.loads(machine.stdout)["kind"] == "raw"
+    assert json.loads(machine.stdout)["kind"] == "vendor files"
     nothing = run(*start, "inspect", vendor_folder / "nothing-here")
     assert nothing.returncode == 2
     assert "nothing-here" in nothing.stderr
