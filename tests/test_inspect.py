@@ -60,7 +60,7 @@ def test_a_report_is_printed_and_written_as_json(capsys):
     show(report)
     printed = capsys.readouterr().out
     assert printed.index("s01.dat: labels") < printed.index("there [x]") < printed.index("here")
-    for text in ("a [title]", "1, 2.5", "yes", "found 3, expected 4 Copy it again."):
+    for text in ("a [title]", "1, 2.5", "yes", "found 3, expected 4. Copy it again."):
         assert text in printed
     content = json.loads(report.to_json())
     assert content["ok"] is False
