@@ -5,6 +5,7 @@ One copy serves all tests of this file, in order; each leaves it as the next exp
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -88,11 +89,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def wait_for(condition, seconds: float = 120.0) -> None:
+def wait_for(condition, seconds: float = 120.0, pause: float = 0.02) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(project, tmp_path):
@@ -165,3 +166,17 @@ def test_a_mistyped_weight_stops_the_first_stage_that_runs(project):
     assert made.returncode != 0
     assert 'params.yaml: cda_lambda: found "abc"' in made.stdout + made.stderr
     assert "Traceback" not in made.stdout + made.stderr
+
+
+def test_a_queue_of_four_weights(project):
+    subprocess.run(["git", "checkout", "-q", "."], cwd=project, env=environment(), check=True)
+    weights = ("0", "0.01", "0.1", "1")
+    queued = dvc(project, "exp", "run", "--queue", "-S", f"cda_lambda={','.join(weights)}")
+    assert queued.returncode == 0, queued.stderr
+    try:
+        assert dvc(project, "queue", "start", "--jobs", "1").returncode == 0
+        wait_for(lambda: dvc(project, "queue", "status").stdout.count("Success") == len(weights), seconds=400, pause=2)
+    finally:
+        dvc(project, "queue", "stop", "--kill")
+    table = list(csv.DictReader(dvc(project, "exp", "show", "--csv").stdout.splitlines()))
+    assert set(weights) <= {row["cda_lambda"] for row in table}
