@@ -171,20 +171,22 @@ def summary_rows(contents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if not {"method", "target", "protocols"} <= set(content):
             continue
         for protocol, entry in content["protocols"].items():
-            interval = entry["accuracy"]["interval"] or {"low": None, "high": None}
+            # Classes are rarely of one size, so the balanced score and its own chance come first.
+            interval = entry["balanced_accuracy"]["interval"] or {"low": None, "high": None}
             rows.append(
                 {
                     "target": content["target"],
                     "protocol": protocol,
                     "method": content["method"],
                     "leak_free": entry["leak_free"],
-                    "accuracy": entry["accuracy"]["value"],
+                    "balanced_accuracy": entry["balanced_accuracy"]["value"],
                     "low": interval["low"],
                     "high": interval["high"],
+                    "chance": entry["chance"]["uniform"],
+                    "accuracy": entry["accuracy"]["value"],
+                    "most_frequent": entry["chance"]["majority"],
                     "trial_accuracy": entry["trial_level"]["accuracy"]["value"],
-                    "balanced_accuracy": entry["balanced_accuracy"]["value"],
                     "auroc": entry["auroc"]["value"],
-                    "chance": max(entry["chance"].values()),
                     "classes": len(content["classes"]["names"]),
                     "subjects": entry["n_subjects"],
                     "trials": entry["n_trials"],

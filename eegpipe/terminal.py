@@ -23,7 +23,7 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence
     for row in rows:
         table.add_row(*(_text(row.get(column)) for column in columns))
     # Into a file or a pipe there is no width to respect.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _text(value: Any) -> str:
