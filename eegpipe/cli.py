@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
-from eegpipe.errors import DataProblem, UsageProblem, did_you_mean
-from eegpipe.terminal import print_outcomes, print_table
+from eegpipe.errors import UsageProblem, did_you_mean
+from eegpipe.terminal import exit_code, print_outcomes, print_table
 
 if TYPE_CHECKING:
     from eegpipe.params import Params
@@ -70,15 +69,7 @@ def reports_problems(command: Callable[P, int | None]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def wrapped(*arguments: P.args, **options: P.kwargs) -> None:
-        try:
-            code = command(*arguments, **options)
-        except DataProblem as problem:
-            print(problem, file=sys.stderr)
-            code = 1
-        except UsageProblem as problem:
-            print(problem, file=sys.stderr)
-            code = 2
-        raise typer.Exit(code or 0)
+        raise typer.Exit(exit_code(lambda: command(*arguments, **options)))
 
     return wrapped
 

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from eegpipe.errors import DataProblem, UsageProblem
 
 if TYPE_CHECKING:
     from eegpipe.parallel import Outcome
+
+
+def exit_code(command: Callable[[], int | None]) -> int:
+    """Run ``command``: what it returns (None: 0), 1 for a :class:`DataProblem`, 2 for a :class:`UsageProblem`.
+
+    Both problems are printed without a traceback.
+    """
+    try:
+        return command() or 0
+    except DataProblem as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    except UsageProblem as problem:
+        print(problem, file=sys.stderr)
+        return 2
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:

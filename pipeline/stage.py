@@ -6,23 +6,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from eegpipe.errors import DataProblem, UsageProblem
-from eegpipe.params import Params, load
+from eegpipe.errors import UsageProblem
+from eegpipe.params import load
 from eegpipe.runtime import Runtime
+from eegpipe.terminal import exit_code
 
 
 def run(main: Callable[..., int | None], *arguments: str) -> None:
     """Call ``main(params, runtime, *arguments)``; exit 0 if good, 1 for a problem with data, 2 for wrong settings."""
-    try:
-        params: Params = load(Path("params.yaml"))
-        code = main(params, Runtime.from_environment(), *arguments)
-    except DataProblem as problem:
-        print(problem, file=sys.stderr)
-        code = 1
-    except UsageProblem as problem:
-        print(problem, file=sys.stderr)
-        code = 2
-    sys.exit(code or 0)
+    sys.exit(exit_code(lambda: main(load(Path("params.yaml")), Runtime.from_environment(), *arguments)))
 
 
 def existing(path: str, what: str) -> Path:
