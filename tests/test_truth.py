@@ -11,6 +11,7 @@ import math
 import warnings
 from pathlib import Path
 
+import mne
 import mne_bids
 import numpy as np
 import pytest
@@ -133,3 +134,24 @@ def test_channels_have_the_ids_of_the_schema(made):
     assert [ids[channel] for channel in names] == store.channel_id.values.tolist()
     vendor = [channel.upper() for channel in datasets.get(name).facts.channels[: EEG_ROWS[name]]]
     assert [channel.upper() for channel in names] == vendor
+
+
+def test_real_recordings_come_back_through_plain_mne_bids(realdata, tmp_path):
+    vendor = realdata / "physionet_eegmat"
+    outcomes = convert(datasets.get("eegmat"), vendor, tmp_path, workers=1)
+    assert {outcome.status for outcome in outcomes} == {"done"}
+    for number, task in ((1, "rest"), (2, "arithmetic")):
+        path = mne_bids.BIDSPath(
+            root=tmp_path, subject="03", task=task, datatype="eeg", suffix="eeg", extension=".vhdr"
+        )
+        raw = mne_bids.read_raw_bids(path, verbose="ERROR")
+        edf = mne.io.read_raw_edf(vendor / f"Subject03_{number}.edf", verbose="ERROR")
+        assert len(raw.ch_names) == len(edf.ch_names) == 21
+        read_uv, vendor_uv = ((one.get_data()[:19] * 1e6).astype(np.float32) for one in (raw, edf))
+        np.testing.assert_array_equal(read_uv, vendor_uv)
+        [shown] = [annotation for annotation in raw.annotations if annotation["description"] == "stimulus"]
+        assert shown["onset"] == 0
+        assert shown["duration"] == pytest.approx(raw.n_times / 500)
+        extras = shown["extras"]
+        assert (extras["label"], extras["stimulus"]) == (task, f"eegmat/{task}")
+        assert (extras["valence"], extras["arousal"], extras["affect_source"]) == ("n/a", "n/a", "n/a")
