@@ -36,6 +36,14 @@ P = ParamSpec("P")
 DatasetName = Annotated[
     str, typer.Argument(metavar="DATASET", help="Name of a data set; `eegpipe datasets` lists them.")
 ]
+VariantName = Annotated[
+    str | None,
+    typer.Option(
+        "--variant",
+        metavar="NAME",
+        help="Which form of the data set. Default: what is there, or the first that `eegpipe datasets` lists.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -107,7 +115,7 @@ def datasets(as_json: AsJson = False) -> int:
             "trials": dataset.facts.trials,
             "channels": len(dataset.facts.channels),
             "rate_hz": dataset.facts.rate_hz,
-            "folder": dataset.folder_hint,
+            "variants": ", ".join(variant.name for variant in dataset.variants),
             "licence": dataset.licence,
             "url": dataset.url,
         }
@@ -119,7 +127,7 @@ def datasets(as_json: AsJson = False) -> int:
         print_table(
             "Data sets",
             rows,
-            columns=("name", "title", "subjects", "sessions", "trials", "channels", "rate_hz", "folder"),
+            columns=("name", "title", "subjects", "sessions", "trials", "channels", "rate_hz", "variants"),
         )
     return 0
 
@@ -139,6 +147,10 @@ def simulate(
         float | None, typer.Option(min=5, help="Length of a trial. Default: the vendor's lengths.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    variant: VariantName = None,
+    traps: Annotated[
+        bool, typer.Option("--traps", help="Also write the irregularities that are documented of the vendor's files.")
+    ] = False,
     affect: Annotated[
         bool, typer.Option(help="Plant emotion in the signal; without it, nothing can be decoded.")
     ] = True,
@@ -156,7 +168,9 @@ def simulate(
     from eegpipe.simulate import SimulateSettings
     from eegpipe.simulate import simulate as run
 
-    settings = SimulateSettings(subjects=subjects, sessions=sessions, trial_s=seconds, seed=seed, affect=affect)
+    settings = SimulateSettings(
+        variant=variant, subjects=subjects, sessions=sessions, trial_s=seconds, traps=traps, seed=seed, affect=affect
+    )
     run(dataset, out, settings, truth=truth or out.with_name(out.name + "-truth"))
     print(out)
     return 0
@@ -166,6 +180,7 @@ def simulate(
 @reports_problems
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Anything that eegpipe reads or writes.")],
+    variant: VariantName = None,
     as_json: AsJson = False,
     validate: Annotated[bool, typer.Option(help="Also run the official BIDS validator on a BIDS data set.")] = False,
 ) -> int:
@@ -176,7 +191,7 @@ def inspect(
     from eegpipe.inspect import inspect as look
     from eegpipe.inspect import show
 
-    report = look(path, validate=validate)
+    report = look(path, validate=validate, variant=variant)
     if as_json:
         print(report.to_json())
     else:
@@ -190,6 +205,7 @@ def bids(
     dataset: DatasetName,
     raw: Annotated[Path, typer.Argument(metavar="RAW", help="The vendor's folder, as unpacked.")],
     out: Out,
+    variant: VariantName = None,
     allow_partial: AllowPartial = False,
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -202,9 +218,10 @@ def bids(
     from eegpipe.bids import convert
 
     outcomes = convert(
-        known.get(dataset),
-        _existing(raw, f"the vendor folder of {dataset}"),
+        known.at(dataset, _existing(raw, f"the vendor folder of {dataset}")),
+        raw,
         out,
+        variant=variant,
         allow_partial=allow_partial,
         workers=workers,
         scheduler=scheduler,

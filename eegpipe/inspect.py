@@ -74,7 +74,7 @@ class Report:
         return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def inspect(path: Path, *, validate: bool = False) -> Report:
+def inspect(path: Path, *, validate: bool = False, variant: str | None = None) -> Report:
     """Recognise what ``path`` is and look into it.
 
     Parameters
@@ -83,6 +83,8 @@ def inspect(path: Path, *, validate: bool = False) -> Report:
         A vendor's folder, a BIDS data set, a cleaned derivative, a segment store or a model.
     validate : bool
         Also run the official BIDS validator (on BIDS data sets and derivatives).
+    variant : str, optional
+        Which form of a vendor's data set to look at, where the folder holds several.
 
     Raises
     ------
@@ -101,18 +103,23 @@ def inspect(path: Path, *, validate: bool = False) -> Report:
         return inspect_store(path)
     if any((path / name).is_file() for name in ("weights.safetensors", "config.json", "manifest.json")):
         return inspect_model(path)
+    found = datasets.recognise(path) if path.is_dir() else None
+    if found is not None:
+        dataset, form = found
+        return inspect_vendor(path, dataset, dataset.variant(variant) if variant else form)
     if (path / "dataset_description.json").is_file():
         return inspect_bids(path, validate=validate)
-    dataset = datasets.recognise(path) if path.is_dir() else None
-    if dataset is not None:
-        return inspect_vendor(path, dataset)
-    hints = "\n".join(f"  files of {known.title}: {known.folder_hint}" for known in map(datasets.get, datasets.NAMES))
+    if variant:
+        raise UsageProblem(f"{path}: is no vendor folder, so it has no variant '{variant}'.")
+    hints = "\n".join(
+        f"  {known.name}: {form.files}" for known in map(datasets.get, datasets.NAMES) for form in known.variants
+    )
     raise UsageProblem(
-        f"{path}: not recognised. Looked for\n{hints}\n"
+        f"{path}: not recognised. Looked for the vendor's files of\n{hints}\n"
         "  a BIDS data set or a cleaned derivative: dataset_description.json\n"
         "  a segment store: zarr.json\n"
         "  a model: weights.safetensors, config.json, manifest.json\n"
-        "Name the folder that directly holds these."
+        "Name the folder that directly holds these; `eegpipe datasets NAME` shows what a data set's folder holds."
     )
 
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from eegpipe.affect import LIMIT, AffectSource
 from eegpipe.channels import REFERENCES, canonical
-from eegpipe.errors import DataProblem, UsageProblem
+from eegpipe.errors import DataProblem
 from eegpipe.inspect import Report
 
 if TYPE_CHECKING:
-    from eegpipe.datasets.base import Dataset
+    from eegpipe.datasets.base import About, Dataset, Variant
     from eegpipe.recording import Recording, RecordingId
 
 # Standard deviation below this is no signal, above that no EEG, microvolt.
@@ -25,16 +25,17 @@ LOUDEST_UV = 10_000.0
 MANY_BAD = 0.3
 
 
-def inspect_vendor(path: Path, dataset: Dataset) -> Report:
+def inspect_vendor(path: Path, dataset: Dataset, variant: Variant) -> Report:
     """What a conversion would find: by file names, without reading signals."""
-    found = dataset.discover(path)
-    facts = dataset.facts.expected(path)
+    found = variant.discover(path)
+    facts = variant.facts.expected(path)
     report = Report("vendor files", dataset.title)
     by_subject: dict[str, list[Any]] = {}
     for entry in found.entries:
         by_subject.setdefault(entry.id.subject, []).append(entry)
     report.facts = [
         ("data set", dataset.name),
+        ("variant", f"{variant.name}: {variant.files}"),
         ("simulated", found.simulated),
         ("recordings", len(found.entries)),
         ("subjects", f"{len(by_subject)} of {facts.subjects}"),
@@ -47,27 +48,29 @@ def inspect_vendor(path: Path, dataset: Dataset) -> Report:
     ]
     for subject, entries in by_subject.items():
         files = sorted({file for entry in entries for file in entry.files})
-        size = sum((path / file).stat().st_size for file in files if (path / file).is_file())
+        size = sum((found.root / file).stat().st_size for file in files if (found.root / file).is_file())
         row = {"subject": subject, "recordings": len(entries), "files": len(files), "MB": round(size / 1e6, 1)}
         report.contents.append(row)
-        if empty := [file for file in files if (path / file).is_file() and (path / file).stat().st_size == 0]:
+        if empty := [
+            file for file in files if (found.root / file).is_file() and (found.root / file).stat().st_size == 0
+        ]:
             report.error(", ".join(empty), "an empty file", "Copy or download it again.")
     for problem in found.problems:
         report.problem(problem)
     for note in found.notes:
         report.note(dataset.name, note)
     if not found.entries and not found.problems:
-        report.error(path.name, "no recording in it", dataset.folder_hint)
+        report.error(path.name, "no recording in it", f"Expected:\n{variant.tree}")
     return report
 
 
 def inspect_bids(path: Path, *, validate: bool = False) -> Report:
     """Read every recording, and ``quality.tsv`` of a cleaned data set."""
-    from eegpipe import bids, datasets
+    from eegpipe import bids
     from eegpipe.progress import bar
 
     cleaned = bids.list_recordings(path, description="clean")
-    description = "clean" if cleaned or (path / "quality.tsv").is_file() else None
+    description = "clean" if cleaned else None
     recordings = cleaned if description else bids.list_recordings(path)
     report = Report("cleaned data set" if description else "BIDS data set", path.name)
     subjects = list(dict.fromkeys(id.subject for id in recordings))
@@ -79,11 +82,10 @@ def inspect_bids(path: Path, *, validate: bool = False) -> Report:
                 finding.where or "official validator", " ".join(f"{finding.code} {finding.message}".split())
             )
     try:
-        dataset, simulated = datasets.get(bids.dataset_name(path)), bids.is_simulated(path)
-    except (DataProblem, UsageProblem) as problem:
-        text = f"{problem.found}" if isinstance(problem, DataProblem) else str(problem)
+        about = bids.about(path)
+    except DataProblem as problem:
         report.error(
-            "dataset_description.json", text, "Only data sets that `eegpipe bids` finished can be looked into."
+            "dataset_description.json", problem.found, "Only data sets that `eegpipe bids` finished can be looked into."
         )
         return report
 
@@ -93,13 +95,13 @@ def inspect_bids(path: Path, *, validate: bool = False) -> Report:
             row = _look(path, id, description, report)
             rows += [row] if row else []
             advance()
-    report.title = dataset.title
+    report.title = about.title
     report.facts = [
-        ("data set", dataset.name),
-        ("simulated", simulated),
+        ("data set", about.name),
+        ("simulated", about.simulated),
         *report.facts,
         ("stimuli", len({name for row in rows for name in row["stimuli"]})),
-        ("labels", [label for label in dataset.labels if any(label in row["labels"] for row in rows)]),
+        ("labels", [label for label in about.labels if any(label in row["labels"] for row in rows)]),
         ("valence and arousal", sorted({name for row in rows for name in row["sources"]})),
         ("hours", sum(row["minutes"] for row in rows) / 60),
     ]
@@ -107,8 +109,8 @@ def inspect_bids(path: Path, *, validate: bool = False) -> Report:
     report.contents = [{name: row[name] for name in shown} for row in rows]
     if not recordings:
         report.error(path.name, "no recording in it", "Run the stage that writes this folder.")
-    _check_subjects(path, set(subjects), dataset, simulated, report)
-    _check_alike(rows, dataset, report)
+    _check_subjects(path, set(subjects), about, report)
+    _check_alike(rows, about, report)
     for header in path.glob("sub-*/**/*_eeg.vhdr"):
         if not header.with_suffix(".json").is_file():
             where = header.relative_to(path).as_posix()
@@ -171,7 +173,7 @@ def _check_signal(recording: Recording, report: Report) -> None:
         report.warning(where, f"typical amplitude {usual:.0f} uV, no EEG", "Check the units in channels.tsv.")
 
 
-def _check_subjects(path: Path, subjects: set[str], dataset: Dataset, simulated: bool, report: Report) -> None:
+def _check_subjects(path: Path, subjects: set[str], about: About, report: Report) -> None:
     table = path / "participants.tsv"
     if not table.is_file():
         report.warning("participants.tsv", "is missing", "Convert the data set again.")
@@ -181,11 +183,11 @@ def _check_subjects(path: Path, subjects: set[str], dataset: Dataset, simulated:
             if names:
                 report.warning("participants.tsv", f"subjects {', '.join(sorted(names))} {text}", "Convert again.")
     # A simulated tree is smaller, and of an open data set any part may be used: only the user can tell.
-    if not simulated and len(subjects) < dataset.facts.subjects:
-        report.note("subjects", f"{len(subjects)} of the data set's {dataset.facts.subjects}.")
+    if not about.simulated and len(subjects) < about.subjects:
+        report.note("subjects", f"{len(subjects)} of the data set's {about.subjects}.")
 
 
-def _check_alike(rows: Sequence[dict[str, Any]], dataset: Dataset, report: Report) -> None:
+def _check_alike(rows: Sequence[dict[str, Any]], about: About, report: Report) -> None:
     """Recordings of one task should agree in rate, channels and trials."""
     for task in dict.fromkeys(row["task"] for row in rows):
         mine = [row for row in rows if row["task"] == task]
@@ -198,9 +200,9 @@ def _check_alike(rows: Sequence[dict[str, Any]], dataset: Dataset, report: Repor
                         row["recording"], f"{name} {row[name]}, where most have {usual}", "Look at its files."
                     )
     labels = {label for row in rows for label in row["labels"]}
-    if rows and len(dataset.labels) > 1 and len(labels) < 2:
+    if rows and len(about.labels) > 1 and len(labels) < 2:
         text = f"all trials are '{labels.pop()}'" if labels else "no trial has one"
-        report.warning("labels", f"{text}, where {dataset.name} has {len(dataset.labels)}", "Look at events.tsv.")
+        report.warning("labels", f"{text}, where {about.name} has {len(about.labels)}", "Look at events.tsv.")
 
 
 def _check_quality(path: Path, recordings: Sequence[RecordingId], report: Report) -> None:

@@ -143,14 +143,14 @@ class _Result:
 def _guarded(work: Work, arguments: Mapping[str, Any]) -> _Result:
     """Call the work under one BLAS thread; every exception becomes a failed result."""
     try:
-        with _one_thread():
+        with one_thread():
             status, row = work(**arguments)
         return _Result(status, row)
     except Exception as error:
-        return _Result("failed", {}, _in_words(error), traceback.format_exc())
+        return _Result("failed", {}, in_words(error), traceback.format_exc())
 
 
-def _in_words(error: Exception) -> str:
+def in_words(error: Exception) -> str:
     if isinstance(error, DataProblem | UsageProblem):
         return str(error)
     # Not a refusal but a bug or a broken machine: say where it happened, by module and line, not by a path.
@@ -162,7 +162,7 @@ def _in_words(error: Exception) -> str:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """One BLAS and OpenMP thread in this process. numpy and scipy each bring a BLAS of their own."""
     import numpy  # noqa: F401  (the limit reaches only libraries that are already loaded)
     import scipy.linalg  # noqa: F401

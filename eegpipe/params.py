@@ -122,10 +122,15 @@ def _known(kind: Any, location: Sequence[str | int]) -> list[str]:
     return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
 
 
+def _has_mapping(folder: str) -> bool:
+    return (Path(folder) / datasets.MAPPING).is_file()
+
+
 def _check_names(params: Params, source: str) -> None:
     """Names that refer to each other must exist: data sets, windowings, targets."""
     rows: list[tuple[str, Iterable[str], Iterable[str]]] = [
-        ("raw", params.raw, datasets.NAMES),
+        # A folder with a mapping file may be called as the user likes.
+        ("raw", [name for name, folder in params.raw.items() if not _has_mapping(folder)], datasets.NAMES),
         ("simulate", params.simulate, datasets.NAMES),
         ("sources", params.sources, params.raw),
         ("targets", params.targets, params.raw),

@@ -92,6 +92,7 @@ class Recording:
     history: Mapping[str, Mapping[str, str | float]] = field(default_factory=dict)
     sex: str | None = None  # "F" or "M"
     age: int | None = None
+    notes: tuple[str, ...] = ()  # what was unusual about the file and how it was read, one sentence each
 
     @property
     def boundaries(self) -> list[int]:

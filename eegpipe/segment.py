@@ -106,27 +106,27 @@ def segment_dataset(clean: Path, out: Path, *, windowing: str, settings: Windowi
     UsageProblem
         ``clean`` holds no cleaned recording.
     """
-    from eegpipe import bids, datasets
+    from eegpipe import bids
     from eegpipe.fingerprint import digest
     from eegpipe.progress import bar
 
     recordings = bids.list_recordings(clean, description="clean")
     if not recordings:
         raise UsageProblem(f"{clean}: no cleaned recording (*_desc-clean_eeg.vhdr) in it. Run the clean stage first.")
-    dataset = datasets.get(bids.dataset_name(clean))
+    about = bids.about(clean)
     sources = {id.stem: bids.recording_digest(clean, id, description="clean") for id in recordings}
 
     def trials() -> Iterator[TrialSegments]:
-        with bar(f"Segments of {dataset.title}", len(recordings)) as advance:
+        with bar(f"Segments of {about.title}", len(recordings)) as advance:
             for id in recordings:
                 yield from segment_recording(bids.read_recording(clean, id, description="clean"), settings)
                 advance()
 
     header = StoreHeader(
-        dataset=dataset.name,
+        dataset=about.name,
         windowing=windowing,
         rate_hz=settings.rate_hz,
-        labels=dataset.labels,
+        labels=about.labels,
         dtype=settings.dtype,
         attributes={
             "band_hz": list(settings.band_hz),
@@ -134,7 +134,7 @@ def segment_dataset(clean: Path, out: Path, *, windowing: str, settings: Windowi
             "step_s": settings.step_s,
             "recordings": len(recordings),
             "recordings_left_out": _left_out(clean),
-            "simulated": bids.is_simulated(clean),
+            "simulated": about.simulated,
             "settings_hash": digest(settings),
             "clean_digest": digest(sources),
         },

@@ -14,8 +14,8 @@ import stage
 
 def main(params: Params, runtime: Runtime, dataset: str, raw: str, out: str) -> int:
     outcomes = convert(
-        datasets.get(dataset),
-        stage.existing(raw, f"the vendor folder of {dataset} (raw.{dataset} in params.yaml)"),
+        datasets.at(dataset, stage.existing(raw, f"the vendor folder of {dataset} (raw.{dataset} in params.yaml)")),
+        raw,
         Path(out),
         allow_partial=params.allow_partial,
         workers=runtime.workers,

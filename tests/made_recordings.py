@@ -6,6 +6,7 @@ For tests of what happens between readers and later stages; no reader of a real 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import mne
@@ -13,7 +14,7 @@ import numpy as np
 
 from eegpipe import channels
 from eegpipe.affect import UNKNOWN, Affect, AffectSource, from_rating, from_word
-from eegpipe.datasets.base import Dataset, Discovery, Facts, RecordingEntry
+from eegpipe.datasets.base import Dataset, Discovery, Facts, RecordingEntry, Variant
 from eegpipe.errors import DataProblem
 from eegpipe.recording import Event, Recording, RecordingId
 
@@ -86,6 +87,10 @@ def make_vendor_folder(root: Path, subjects: int) -> Path:
     return root
 
 
+def recognise(root: Path) -> bool:
+    return any(root.glob("s*.txt"))
+
+
 def discover(root: Path) -> Discovery:
     entries = [RecordingEntry(RecordingId(path.stem[1:]), (path.name,)) for path in sorted(root.glob("s*.txt"))]
     problems = []
@@ -107,13 +112,19 @@ def read(root: Path, entry: RecordingEntry) -> Recording:
 DATASET = Dataset(
     name="made",
     title="Made-up recordings",
-    facts=Facts(subjects=2, sessions=1, trials=4, rate_hz=200.0, channels=SCALP),
-    recognise=lambda root: any(root.glob("s*.txt")),
-    discover=discover,
-    read=read,
+    variants=(
+        Variant(
+            name="text",
+            files="text files",
+            tree="s01.txt, s02.txt, ...",
+            facts=Facts(subjects=2, sessions=1, trials=4, rate_hz=200.0, channels=SCALP),
+            recognise=recognise,
+            discover=discover,
+            read=read,
+        ),
+    ),
     labels=("fear", "joy"),
     ratings={"valence": (1.0, 9.0), "arousal": (1.0, 9.0)},
-    folder_hint="s01.txt, s02.txt, ...",
     licence="CC0",
     authors=("Ann Author", "Bob Author"),
     citation="Author & Author 2020",
@@ -121,3 +132,8 @@ DATASET = Dataset(
     manufacturer="Made Ltd",
     task_description="Watching nothing",
 )
+
+
+def with_variant(**changes) -> Dataset:
+    """The data set with other facts, readers or flags of its one variant."""
+    return replace(DATASET, variants=(replace(DATASET.variants[0], **changes),))

@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_recording(recording, root, sidecar={"Fingerprint": "abc"})
     recording.raw.info["bads"] = ["Cz"]
     write_recording(recording, root, description="clean")
-    write_root(root, dataset=DATASET, simulated=False)
+    write_root(root, about=DATASET.about(simulated=False))
     return root
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from eegpipe.bids import validator as validator_module
 from eegpipe.errors import UsageProblem
 from eegpipe.recording import RecordingId
 
-from made_recordings import DATASET, make_recording
+from made_recordings import DATASET, make_recording, with_variant
 
 # Recommended by BIDS, known to nobody here.
 UNKNOWN_TO_US = {
@@ -55,8 +54,7 @@ def test_no_error_and_no_warning_that_we_could_cure(tmp_path: Path, kind: str):
     derivative = {"Name": "eegpipe-clean", "Version": "1", "Description": "Cleaned"} if description else None
     write_root(
         tmp_path,
-        dataset=replace(DATASET, already_processed=already_processed),
-        simulated=False,
+        about=with_variant(already_processed=already_processed).about(simulated=False),
         description=description,
         derivative=derivative,
         ignore=["quality.tsv"] if description else [],
@@ -70,7 +68,7 @@ def test_no_error_and_no_warning_that_we_could_cure(tmp_path: Path, kind: str):
 
 def test_an_error_is_found(tmp_path: Path):
     write_recording(make_recording(), tmp_path)
-    write_root(tmp_path, dataset=DATASET, simulated=False)
+    write_root(tmp_path, about=DATASET.about(simulated=False))
     (tmp_path / "sub-01" / "eeg" / "sub-01_eeg.cnt").write_text("not BIDS")
     first = validate(tmp_path)[0]
     assert isinstance(first, Finding)

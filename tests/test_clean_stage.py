@@ -29,7 +29,7 @@ def write_source(root: Path, subjects: tuple[str, ...], dead: str = "") -> Path:
         if subject == dead:
             recording.raw._data[:8] = 0
         bids.write_recording(recording, root)
-    bids.write_root(root, dataset=DREAMER, simulated=True)
+    bids.write_root(root, about=DREAMER.about(simulated=True))
     return root
 
 
@@ -64,8 +64,8 @@ def test_cleans_once_and_keeps(source: Path, tmp_path: Path):
     sidecar = bids.read_sidecar(out, RecordingId("09"), description="clean")
     assert len(sidecar["Cleaning"]["components"]) == int(rows[1]["components"]) == 13
     assert sidecar["EEGReference"] == "average"
-    assert bids.dataset_name(out) == "dreamer"
-    assert bids.is_simulated(out)
+    assert bids.about(out).name == "dreamer"
+    assert bids.about(out).simulated
     read = bids.read_recording(out, RecordingId("09"), description="clean")
     assert np.abs(read.raw.get_data().mean(axis=0)).max() < 1e-9
 
@@ -116,6 +116,6 @@ def test_refuses_a_folder_that_is_not_there_or_empty(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataProblem, match="no such file"):
         clean_dataset(tmp_path / "empty", tmp_path / "out", SETTINGS)
-    bids.write_root(tmp_path / "empty", dataset=DREAMER, simulated=True)
+    bids.write_root(tmp_path / "empty", about=DREAMER.about(simulated=True))
     with pytest.raises(DataProblem, match="no recordings"):
         clean_dataset(tmp_path / "empty", tmp_path / "out", SETTINGS)

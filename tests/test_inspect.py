@@ -102,7 +102,9 @@ def write_bids(root, *, change=lambda recording: recording, subjects=("01", "02"
         recording = make_recording(random.normal(0, 20, 20 * 200), events, 200.0, subject=subject, session="1")
         bids.write_recording(change(recording), root, description=description)
     derivative = {"Name": "clean", "Version": "1", "Description": "Cleaned"} if description else None
-    bids.write_root(root, dataset=datasets.get("seed"), simulated=True, description=description, derivative=derivative)
+    bids.write_root(
+        root, about=datasets.get("seed").about(simulated=True), description=description, derivative=derivative
+    )
     return root
 
 

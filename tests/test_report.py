@@ -75,7 +75,7 @@ def write_data(root: Path) -> None:
         if number == 5:
             recording.raw._data *= 20
         bids.write_recording(recording, raw)
-    bids.write_root(raw, dataset=replace(DATASET, name="dreamer"), simulated=True)
+    bids.write_root(raw, about=replace(DATASET, name="dreamer").about(simulated=True))
     signal = next(raw.glob("sub-06/eeg/*_eeg.eeg"))
     values = np.fromfile(signal, dtype="<f4")
     values[100] = np.nan

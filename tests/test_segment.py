@@ -216,8 +216,7 @@ def write_clean(root, *, subjects=("9", "10"), dataset="seed"):
             bids.write_recording(recording, root, description="clean")
     bids.write_root(
         root,
-        dataset=datasets.get(dataset),
-        simulated=True,
+        about=datasets.get(dataset).about(simulated=True),
         description="clean",
         derivative={"Name": "clean", "Version": "1", "Description": "Cleaned"},
     )

@@ -16,14 +16,13 @@ from eegpipe.bids.folder import (
     remove_recording,
     write_recording,
 )
-from eegpipe.bids.root import dataset_name, is_simulated, write_root
+from eegpipe.bids.root import about, write_root
 from eegpipe.bids.validator import Finding, validate
 
 __all__ = [
     "Finding",
+    "about",
     "convert",
-    "dataset_name",
-    "is_simulated",
     "list_recordings",
     "read_recording",
     "read_sidecar",

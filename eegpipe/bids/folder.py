@@ -103,6 +103,15 @@ def read_sidecar(root: str | Path, recording: RecordingId, *, description: str |
         return {}
 
 
+def count_trials(root: str | Path, recording: RecordingId, *, description: str | None = None) -> int:
+    """Stimulus events of a recording; 0 if its table cannot be read."""
+    try:
+        rows = _read_rows(Path(root), recording, description, "events.tsv")
+        return sum(row["trial_type"] == "stimulus" for row in rows)
+    except (OSError, KeyError, ValueError):
+        return 0
+
+
 def _read_json(path: Path, root: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
@@ -180,6 +189,7 @@ def read_recording(root: str | Path, recording: RecordingId, *, description: str
             history={} if history == sidecars.NOTHING else history,
             sex=facts.get("SubjectSex"),
             age=facts.get("SubjectAge"),
+            notes=tuple(facts.get(sidecars.NOTES, ())),
         )
     except KeyError as error:
         raise DataProblem(where, f"no {error}", "the columns and keys that eegpipe writes", _AGAIN) from None

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import eegpipe
 from eegpipe.bids import sidecars
 from eegpipe.bids.folder import list_recordings, read_sidecar
+from eegpipe.datasets.base import About
 from eegpipe.errors import DataProblem
 
 if TYPE_CHECKING:
-    from eegpipe.datasets.base import Dataset
     from eegpipe.recording import RecordingId
 
 BIDS_VERSION = "1.10.0"
-# eegpipe's own keys in dataset_description.json; BIDS allows further keys there.
-_NAME, _SIMULATED = "EegpipeDataset", "EegpipeSimulated"
+# eegpipe's own key in dataset_description.json; BIDS allows further keys there.
+_ABOUT = "Eegpipe"
 _DESCRIPTION = "dataset_description.json"
 _PARTICIPANT_COLUMNS = {
     "age": {"Description": "Age of the participant", "Units": "year"},
@@ -33,8 +34,7 @@ _PARTICIPANT_COLUMNS = {
 def write_root(
     root: str | Path,
     *,
-    dataset: Dataset,
-    simulated: bool,
+    about: About,
     description: str | None = None,
     derivative: Mapping[str, Any] | None = None,
     ignore: Sequence[str] = (),
@@ -56,25 +56,25 @@ def write_root(
     recordings = list_recordings(root, description=description)
     facts = {recording: read_sidecar(root, recording, description=description) for recording in recordings}
     texts = {
-        "README": _readme(dataset, simulated, derivative),
+        "README": _readme(about, derivative),
         "participants.tsv": _participants(facts),
         "space-CapTrak_electrodes.json": sidecars.json_text(sidecars.ELECTRODES),
         "participants.json": sidecars.json_text(_PARTICIPANT_COLUMNS),
         ".bidsignore": "".join(f"{line}\n" for line in ignore),
     }
     for task in sorted({recording.task for recording in recordings}):
-        texts[f"task-{task}_events.json"] = sidecars.json_text(sidecars.events_description(dataset))
-        texts[f"task-{task}_eeg.json"] = sidecars.json_text(_task(dataset, task, simulated))
+        texts[f"task-{task}_events.json"] = sidecars.json_text(sidecars.events_description(about))
+        texts[f"task-{task}_eeg.json"] = sidecars.json_text(_task(about, task))
     for old in root.glob("task-*.json"):
         if old.name not in texts:
             old.unlink()
     # The description last: a folder without it is not finished.
-    texts[_DESCRIPTION] = sidecars.json_text(_dataset_description(dataset, simulated, derivative))
+    texts[_DESCRIPTION] = sidecars.json_text(_dataset_description(about, derivative))
     for name, text in texts.items():
-        _replace(root / name, text)
+        replace_text(root / name, text)
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str) -> None:
     """Write beside, then rename; an empty text removes the file; a file that says the same already stays untouched."""
     if not text:
         path.unlink(missing_ok=True)
@@ -84,26 +84,23 @@ def _replace(path: Path, text: str) -> None:
         beside.replace(path)
 
 
-def dataset_name(root: str | Path) -> str:
-    """eegpipe's name of the data set in a BIDS folder, such as ``"seed"``."""
-    return str(_description(Path(root))[_NAME])
+def about(root: str | Path) -> About:
+    """What the data set in a BIDS folder is, as :func:`write_root` was told.
 
-
-def is_simulated(root: str | Path) -> bool:
-    """Whether the recordings of a BIDS folder were simulated by eegpipe."""
-    return bool(_description(Path(root))[_SIMULATED])
-
-
-def _description(root: Path) -> dict[str, Any]:
+    Raises
+    ------
+    DataProblem
+        If this is no BIDS folder that eegpipe finished.
+    """
+    root = Path(root)
     try:
-        text = json.loads((root / _DESCRIPTION).read_text(encoding="utf-8"))
-        if {_NAME, _SIMULATED} <= set(text):
-            return text
-        found = f"no '{_NAME}'"
+        text = dict(json.loads((root / _DESCRIPTION).read_text(encoding="utf-8"))[_ABOUT])
+        text["ratings"] = tuple((name, (float(low), float(high))) for name, (low, high) in text["ratings"].items())
+        return About(**text | {name: tuple(text[name]) for name in ("labels", "authors")})
     except FileNotFoundError:
         found = "no such file"
-    except (OSError, ValueError) as error:
-        found = f"no readable JSON ({error.__class__.__name__})"
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        found = f"no readable '{_ABOUT}' ({error.__class__.__name__})"
     raise DataProblem(
         f"{root.name}/{_DESCRIPTION}",
         found,
@@ -112,26 +109,25 @@ def _description(root: Path) -> dict[str, Any]:
     )
 
 
-def _dataset_description(dataset: Dataset, simulated: bool, derivative: Mapping[str, Any] | None) -> dict[str, Any]:
-    name = f"Simulated recordings in the form of {dataset.title}" if simulated else dataset.title
+def _dataset_description(about: About, derivative: Mapping[str, Any] | None) -> dict[str, Any]:
+    name = f"Simulated recordings in the form of {about.title}" if about.simulated else about.title
     step = {
         "Name": "eegpipe",
         "Version": eegpipe.__version__,
         "Description": "Conversion of the vendor's files to BIDS; the signal is unchanged",
     }
-    licence = "n/a (simulated, holds nothing of the original)" if simulated else dataset.licence
+    licence = "n/a (simulated, holds nothing of the original)" if about.simulated else about.licence
     text: dict[str, Any] = {
         "Name": f"{name}, {derivative['Name']}" if derivative else name,
         "BIDSVersion": BIDS_VERSION,
-        "DatasetType": "derivative" if derivative or dataset.already_processed else "raw",
+        "DatasetType": "derivative" if derivative or about.already_processed else "raw",
         "License": licence or sidecars.NOTHING,
-        "Authors": ["eegpipe's simulator"] if simulated else list(dataset.authors),
-        "HowToAcknowledge": "Not data of the named study; do not cite as such" if simulated else dataset.citation,
-        "ReferencesAndLinks": [dataset.url] if dataset.url else [],
+        "Authors": ["eegpipe's simulator"] if about.simulated else list(about.authors),
+        "HowToAcknowledge": "Not data of the named study; do not cite as such" if about.simulated else about.citation,
+        "ReferencesAndLinks": [about.url] if about.url else [],
         "GeneratedBy": [*([dict(derivative)] if derivative else []), step],
-        "SourceDatasets": [{"URL": dataset.url}] if dataset.url and not simulated else [],
-        _NAME: dataset.name,
-        _SIMULATED: simulated,
+        "SourceDatasets": [{"URL": about.url}] if about.url and not about.simulated else [],
+        _ABOUT: asdict(about) | {"ratings": {name: list(scale) for name, scale in about.ratings}},
     }
     return {key: value for key, value in text.items() if value not in ("", [])}
 
@@ -147,18 +143,18 @@ def _participants(facts: Mapping[RecordingId, Mapping[str, Any]]) -> str:
     return sidecars.table_text(["participant_id", *_PARTICIPANT_COLUMNS], list(rows.values()))
 
 
-def _task(dataset: Dataset, task: str, simulated: bool) -> dict[str, Any]:
+def _task(about: About, task: str) -> dict[str, Any]:
     """``task-<task>_eeg.json``: what all recordings of the task inherit."""
     return {
         "TaskName": task,
-        "TaskDescription": dataset.task_description or sidecars.NOTHING,
-        "Manufacturer": "n/a (simulated)" if simulated else dataset.manufacturer,
+        "TaskDescription": about.task_description or sidecars.NOTHING,
+        "Manufacturer": "n/a (simulated)" if about.simulated else about.manufacturer,
     }
 
 
-def _readme(dataset: Dataset, simulated: bool, derivative: Mapping[str, Any] | None) -> str:
-    lines = [dataset.title, "=" * len(dataset.title), ""]
-    if simulated:
+def _readme(about: About, derivative: Mapping[str, Any] | None) -> str:
+    lines = [about.title, "=" * len(about.title), ""]
+    if about.simulated:
         lines += [
             "SIMULATED. These recordings were made by eegpipe's simulator in the form of the data set named above. No",
             "person was recorded, and no result on them says anything about people.",
@@ -166,14 +162,14 @@ def _readme(dataset: Dataset, simulated: bool, derivative: Mapping[str, Any] | N
         ]
     if derivative:
         lines += [f"{derivative.get('Description', derivative['Name'])}.", ""]
-    elif dataset.already_processed:
+    elif about.already_processed:
         lines += [
             "The vendor had processed the signals already when they were converted (DatasetType: derivative); what is",
             "known of the steps stands under SoftwareFilters in each *_eeg.json. The conversion changed nothing.",
             "",
         ]
-    if dataset.task_description:
-        lines += [f"Task: {dataset.task_description}", ""]
+    if about.task_description:
+        lines += [f"Task: {about.task_description}", ""]
     lines += [
         "Signals are BrainVision files of float32 microvolts. Electrode positions are template positions. The columns",
         "of *_events.tsv are described in task-*_events.json; valence and arousal lie between -4 and 4 in every data",
@@ -181,9 +177,7 @@ def _readme(dataset: Dataset, simulated: bool, derivative: Mapping[str, Any] | N
         "that were not recorded one after the other.",
         "",
     ]
-    if not simulated:
-        lines += [
-            f"{name}: {text}" for name, text in (("Licence", dataset.licence), ("Cite", dataset.citation)) if text
-        ]
-    lines += [f"Vendor: {dataset.url}"] if dataset.url else []
+    if not about.simulated:
+        lines += [f"{name}: {text}" for name, text in (("Licence", about.licence), ("Cite", about.citation)) if text]
+    lines += [f"Vendor: {about.url}"] if about.url else []
     return "\n".join([*lines, ""])

@@ -18,12 +18,13 @@ from eegpipe.recording import Event, Recording
 if TYPE_CHECKING:
     import mne
 
-    from eegpipe.datasets.base import Dataset
+    from eegpipe.datasets.base import About
 
 Row = Mapping[str, str]
 
 NOTHING = "n/a"
 RATING = "rating_"
+NOTES = "EegpipeNotes"
 
 # MNE's own name for a joint: Raw.filter() of whoever reads the files with MNE-BIDS does not filter across it.
 _TRIAL_TYPE = {"boundary": "EDGE boundary"}
@@ -192,12 +193,12 @@ def _text(cell: str) -> str | None:
     return None if cell == NOTHING else cell
 
 
-def events_description(dataset: Dataset) -> dict[str, Any]:
+def events_description(about: About) -> dict[str, Any]:
     """events.json: every column of the data set's events tables, with its classes and the scales of its ratings."""
     columns: dict[str, Any] = {name: dict(text) for name, text in EVENT_COLUMNS.items()}
-    if dataset.labels:
-        columns["label"]["Levels"] = {label: f"class {index}" for index, label in enumerate(dataset.labels)}
-    for name, (low, high) in dataset.ratings.items():
+    if about.labels:
+        columns["label"]["Levels"] = {label: f"class {index}" for index, label in enumerate(about.labels)}
+    for name, (low, high) in about.ratings:
         columns[RATING + name] = {
             "Description": f"The participant's rating of {name}, in the data set's own scale from {low:g} to {high:g}"
         }
@@ -246,8 +247,8 @@ def positions_from(rows: Sequence[Row]) -> dict[str, tuple[float, float, float]]
 def facts(recording: Recording, extra: Mapping[str, Any]) -> dict[str, Any]:
     """``*_eeg.json``: what BIDS requires and what is known of the rest. ``extra`` comes last and wins.
 
-    ``SubjectSex`` and ``SubjectAge`` are eegpipe's own keys: participants.tsv is made from them, so that jobs side by
-    side never write one file.
+    ``SubjectSex``, ``SubjectAge`` and :data:`NOTES` are eegpipe's own keys: participants.tsv is made from the first two, so that
+    jobs side by side never write one file.
     """
     raw = recording.raw
     kinds = [CHANNEL_TYPES[kind] for kind in raw.get_channel_types()]
@@ -268,5 +269,5 @@ def facts(recording: Recording, extra: Mapping[str, Any]) -> dict[str, Any]:
         "RecordingType": "discontinuous" if recording.boundaries else "continuous",
         **counts,
     }
-    known = {"SubjectSex": recording.sex, "SubjectAge": recording.age}
+    known = {"SubjectSex": recording.sex, "SubjectAge": recording.age, NOTES: list(recording.notes) or None}
     return text | {key: value for key, value in known.items() if value is not None} | dict(extra)

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import eegpipe
-from eegpipe import bids, datasets
+from eegpipe import bids
 from eegpipe.bids.folder import FINGERPRINT, is_complete
+from eegpipe.bids.root import replace_text
+from eegpipe.bids.sidecars import read_table
 from eegpipe.clean.settings import CleanSettings
 from eegpipe.errors import DataProblem
 from eegpipe.fingerprint import code_digest, digest, imported_modules
@@ -97,7 +99,7 @@ def clean_dataset(
     from eegpipe.parallel import Job, Outcome, run
 
     source, out = Path(source), Path(out)
-    name = bids.dataset_name(source)
+    about = bids.about(source)
     recordings = bids.list_recordings(source)
     if not recordings:
         raise DataProblem(source.name, "no recordings", "a BIDS folder with recordings", "Run the stage bids first.")
@@ -119,7 +121,7 @@ def clean_dataset(
     made = run(
         clean_one,
         list(jobs.values()),
-        title=f"clean {name}",
+        title=f"clean {about.name}",
         workers=workers,
         scheduler=scheduler,
         memory_gb_per_job=_memory_gb(source, jobs),
@@ -131,11 +133,10 @@ def clean_dataset(
             if allow_partial:
                 _log.warning("left out: %s", outcome.problem)
     bids.remove_leftovers(out)
-    _write_table(out / QUALITY, {recording: outcomes[recording] for recording in recordings})
+    _write_table(out / QUALITY, {recording: outcomes[recording] for recording in recordings}, _not_converted(source))
     bids.write_root(
         out,
-        dataset=datasets.get(name),
-        simulated=bids.is_simulated(source),
+        about=about,
         description=DESCRIPTION,
         derivative=_GENERATED_BY,
         ignore=[QUALITY],
@@ -187,7 +188,20 @@ def _memory_gb(source: Path, recordings: Mapping[RecordingId, Any]) -> float:
     return _BASE_GB + _PEAK_PER_BYTE * max(sizes, default=0) / 1e9
 
 
-def _write_table(path: Path, outcomes: Mapping[RecordingId, Outcome]) -> None:
+def _not_converted(source: Path) -> list[dict[str, str]]:
+    """What the conversion to BIDS could not make: nothing is missing without a trace."""
+    try:
+        rows = read_table(source / QUALITY)
+        return [
+            {"recording": row["recording"], "status": "failed", "problem": f"not converted: {row['problem']}"}
+            for row in rows
+            if row["status"] != "ok"
+        ]
+    except (OSError, KeyError, ValueError):  # a BIDS folder without the table is still one
+        return []
+
+
+def _write_table(path: Path, outcomes: Mapping[RecordingId, Outcome], others: Sequence[Mapping[str, str]]) -> None:
     lines = ["\t".join(COLUMNS)]
     for recording, outcome in outcomes.items():
         row = {
@@ -200,9 +214,8 @@ def _write_table(path: Path, outcomes: Mapping[RecordingId, Outcome]) -> None:
             **outcome.row,
         }
         lines.append("\t".join(_cell(row.get(column)) for column in COLUMNS))
-    beside = path.with_name(f".eegpipe-{path.name}")
-    beside.write_text("\n".join([*lines, ""]), encoding="utf-8", newline="\n")
-    beside.replace(path)
+    lines += ["\t".join(_cell(row.get(column)) for column in COLUMNS) for row in others]
+    replace_text(path, "\n".join([*lines, ""]))
 
 
 def _cell(value: Any) -> str:

@@ -10,11 +10,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from eegpipe.datasets.base import Dataset, Discovery, Facts, RecordingEntry
+from eegpipe.datasets.base import Dataset, Discovery, Facts, RecordingEntry, Variant
 from eegpipe.datasets.folders import find_folder, matching, natural_key, numbers_text, relative, stray_note
-from eegpipe.datasets.formats.edf import read_edf, read_header
+from eegpipe.datasets.formats.edf import read_header, read_values
 from eegpipe.datasets.formats.people import person
 from eegpipe.datasets.signal import Channel, eeg_channels, join
 from eegpipe.errors import DataProblem
@@ -113,21 +111,22 @@ def _length_note(file: Path, where: str, task: str) -> list[str]:
 def _read(root: Path, entry: RecordingEntry) -> Recording:
     file, *people = entry.files
     header = read_header(root / file, file)
-    signals = [index for index, label in enumerate(header.labels) if label != "EDF Annotations"]
+    signals = header.signals
     labels = tuple(header.labels[index] for index in signals)
     if labels != FACTS.channels:
         raise DataProblem(f"{file}: channels", ", ".join(labels), ", ".join(FACTS.channels), _CURE)
     units = {header.labels[index]: header.units[index] for index in signals}
     if wrong := [f"{label} in {unit!r}" for label, unit in units.items() if unit != _unit(label)]:
         raise DataProblem(f"{file}: units", ", ".join(wrong[:5]), "uV for EEG, mV for ECG", _CURE)
-    if rates := {header.samples_per_record[index] / header.record_s for index in signals} - {FACTS.rate_hz}:
+    if rates := {header.rate_hz(index) for index in signals} - {FACTS.rate_hz}:
         raise DataProblem(f"{file}: rate", f"{numbers_text(map(str, rates))} Hz", f"{FACTS.rate_hz:g} Hz", _CURE)
     task = entry.id.task
     if not _SHORTEST_S <= header.duration_s <= _USUAL_S[task]:
         expected = f"{_SHORTEST_S:g} to {_USUAL_S[task]:g} s"
         raise DataProblem(f"{file}: duration", f"{header.duration_s:g} s", expected, _CURE)
 
-    block = np.asarray(read_edf(root / file, file).get_data()) * 1e6
+    block = read_values(root / file, header, signals)
+    block[labels.index("ECG ECG")] *= 1e3  # from millivolt
     layout = [*eeg_channels(_SCALP), Channel(_EAR_DIFFERENCE, "misc"), Channel(_HEART, "ecg")]
     raw = join([(file, block)], [block.shape[1]], layout, FACTS.rate_hz, FACTS.line_hz)
     event = Event(
@@ -149,12 +148,24 @@ def _unit(label: str) -> str:
 DATASET = Dataset(
     name="eegmat",
     title="EEGMAT: EEG before and during mental arithmetic",
-    facts=FACTS,
-    recognise=_recognise,
-    discover=_discover,
-    read=_read,
+    variants=(
+        Variant(
+            name="edf",
+            files="EDF files at 500 Hz",
+            tree="Subject00_1.edf, Subject00_2.edf and so on (any subjects)\nsubject-info.csv",
+            facts=FACTS,
+            recognise=_recognise,
+            discover=_discover,
+            read=_read,
+            already_processed=True,
+            memory_gb=0.3,
+        ),
+    ),
     labels=("rest", "arithmetic"),
-    folder_hint="Subject00_1.edf, Subject00_2.edf and so on (any subjects), and subject-info.csv",
+    access=(
+        "Download PhysioNet 'eegmat' (doi 10.13026/C2JQ1P, https://physionet.org/content/eegmat/) and name its folder."
+    ),
+    size="0.2 GB",
     licence="Open Data Commons Attribution License v1.0",
     authors=(
         "Igor Zyma",
@@ -173,6 +184,4 @@ DATASET = Dataset(
     url="https://physionet.org/content/eegmat/1.0.0/",
     manufacturer="XAI-MEDICA (Neurocom)",
     task_description="rest: sitting with closed eyes. arithmetic: serial subtraction of two numbers.",
-    already_processed=True,
-    memory_gb=0.3,
 )

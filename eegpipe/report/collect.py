@@ -79,9 +79,9 @@ def _data_set(folder: Path, clean: Path) -> DataSet:
         stated = bids.read_sidecar(clean, cleaned[0], description=CLEAN).get("SoftwareFilters")
         filters = stated if isinstance(stated, dict) else {}
     return DataSet(
-        name=bids.dataset_name(folder),
+        name=bids.about(folder).name,
         title=str(description["Name"]),
-        simulated=bids.is_simulated(folder),
+        simulated=bids.about(folder).simulated,
         licence=str(description.get("License", "not stated")),
         subjects=len({recording.subject for recording in recordings}),
         recordings=tuple(recordings),

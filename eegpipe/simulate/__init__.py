@@ -9,16 +9,13 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Le
 
 from eegpipe.datasets.base import SIMULATED_MARKER
-from eegpipe.errors import UsageProblem, did_you_mean
-
-DATASETS = ("deap", "dreamer", "faced", "seed")
+from eegpipe.errors import UsageProblem
 
 
 @dataclass(frozen=True)
@@ -27,12 +24,16 @@ class SimulateSettings:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
+    # Which form of the data set; None: the first that `eegpipe datasets` lists.
+    variant: str | None = None
     # The vendor's first people; None: all of them.
     subjects: Annotated[int, Ge(1)] | None = None
     # Recordings per person; None: all of them (SEED has 3, the others 1).
     sessions: Annotated[int, Ge(1)] | None = None
     # Mean seconds of stimulus per trial. The clips keep the vendor's proportions, in whole seconds. None: the vendor's.
     trial_s: Annotated[float, Ge(4)] | None = None
+    # Also write the documented irregularities, and first the people whose files have them.
+    traps: bool = False
     # Every random number follows from this one.
     seed: Annotated[int, Ge(0)] = 0
     # False: nothing in the signal is related to any label or rating. The stimulus-locked response stays.
@@ -53,8 +54,6 @@ def simulate(dataset: str, out: Path, settings: SimulateSettings, *, truth: Path
 
     Parameters
     ----------
-    dataset
-        ``"deap"``, ``"dreamer"``, ``"faced"`` or ``"seed"``.
     out
         The vendor's folder, plus the marker file that :meth:`eegpipe.datasets.base.Facts.expected` reads.
     truth
@@ -64,15 +63,15 @@ def simulate(dataset: str, out: Path, settings: SimulateSettings, *, truth: Path
     Raises
     ------
     UsageProblem
-        Unknown data set, more than the vendor has, or a folder in the way that was not simulated.
+        Unknown data set or variant, one without a simulator, more than the vendor has, or a folder in the way that was
+        not simulated.
     """
-    if dataset == "eegmat":
-        raise UsageProblem(
-            "eegmat is not simulated: the real recordings are open. Download PhysioNet 'eegmat' "
-            "(doi 10.13026/C2JQ1P, https://physionet.org/content/eegmat/) and name its folder."
-        )
-    if dataset not in DATASETS:
-        raise UsageProblem(f"No simulator for '{dataset}'.{did_you_mean(dataset, DATASETS)}")
+    from eegpipe import datasets
+
+    known = datasets.get(dataset)
+    variant = known.variant(settings.variant) if settings.variant else known.variants[0]
+    if variant.simulator is None:
+        raise UsageProblem(f"{dataset} is not simulated: its real recordings are open. {known.access}")
     out, truth = out.absolute(), truth.absolute()
     if truth == out or out in truth.parents or truth in out.parents:
         raise UsageProblem("The truth must lie outside the simulated folder, and the other way round.")
@@ -85,17 +84,16 @@ def simulate(dataset: str, out: Path, settings: SimulateSettings, *, truth: Path
     from eegpipe.simulate.plan import shrink
     from eegpipe.simulate.truth import Truth
 
-    vendor = import_module(f"eegpipe.simulate.{dataset}")
-    plan = shrink(vendor.DESIGN, settings)
+    plan = shrink(variant.simulator.design, settings)
     staged_out, staged_truth = _beside(out), _beside(truth)
     try:
         notes = Truth(staged_truth)
         # One thread: sums in another order would give other last digits.
-        with threadpool_limits(limits=1), bar(f"simulate {dataset}", plan.subjects * plan.sessions) as advance:
-            vendor.write(staged_out, plan, notes, advance)
+        with threadpool_limits(limits=1), bar(f"simulate {dataset}", len(plan.people) * plan.sessions) as advance:
+            facts = variant.simulator.write(staged_out, plan, notes, advance)
         notes.finish()
-        marker = {"facts": plan.facts(), "simulated": True, "dataset": dataset, "seed": settings.seed}
-        marker |= {"affect": settings.affect}
+        marker = {"facts": plan.facts() | dict(facts or {}), "simulated": True, "dataset": dataset}
+        marker |= {"variant": variant.name, "traps": settings.traps, "seed": settings.seed, "affect": settings.affect}
         (staged_out / SIMULATED_MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
         _into_place(staged_truth, truth)
         _into_place(staged_out, out)

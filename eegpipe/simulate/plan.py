@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eegpipe.errors import UsageProblem
 from eegpipe.simulate import SimulateSettings
+
+if TYPE_CHECKING:
+    from eegpipe.progress import Advance
+    from eegpipe.simulate.truth import Truth
 
 
 @dataclass(frozen=True)
 class Clip:
     """One film clip as its makers meant it.
 
+    number
+        Unique in the data set: clips of different sessions have different numbers, unless they are the same clip.
     latent : (valence, arousal, approach)
         Each from -1 to 1: what the clip evokes on average. See :mod:`eegpipe.simulate.affective`.
     label
@@ -30,13 +39,22 @@ class Clip:
 class Design:
     """The vendor's experiment in full.
 
-    ``inside_baseline_s``: seconds of baseline in the same array as the clip, which the facts count as the trial's.
+    people
+        The subjects' numbers.
+    clips
+        In the order of the vendor's file; of all sessions, or of the first where ``sessions_clips`` gives each its own.
+    trap_people
+        The fewest people whose files show every documented irregularity; with ``traps`` they are simulated first.
+    inside_baseline_s
+        Seconds of baseline in the same array as the clip, which the facts count as the trial's.
     """
 
     name: str
-    subjects: int
+    people: tuple[int, ...]
     sessions: int
     clips: tuple[Clip, ...]
+    sessions_clips: tuple[tuple[Clip, ...], ...] = ()
+    trap_people: tuple[int, ...] = ()
     inside_baseline_s: int = 0
 
 
@@ -46,18 +64,48 @@ class Plan:
 
     design: Design
     settings: SimulateSettings
-    subjects: int
+    people: tuple[int, ...]
     sessions: int
     clips: tuple[Clip, ...]
+    sessions_clips: tuple[tuple[Clip, ...], ...] = ()
+
+    @property
+    def traps(self) -> bool:
+        """Whether the documented irregularities are written."""
+        return self.settings.traps
+
+    def clips_of(self, session: int) -> tuple[Clip, ...]:
+        """The clips of a session (1 is the first)."""
+        return self.sessions_clips[session - 1] if self.sessions_clips else self.clips
 
     def facts(self) -> dict[str, object]:
         """The facts for the simulator's marker, as :class:`eegpipe.datasets.base.Facts` names them."""
-        return {
-            "subjects": self.subjects,
+        facts: dict[str, object] = {
+            "subjects": len(self.people),
             "sessions": self.sessions,
             "trials": len(self.clips),
-            "trial_s": [float(clip.stimulus_s + self.design.inside_baseline_s) for clip in self.clips],
+            "people": list(self.people),
         }
+        if self.sessions_clips:
+            return facts | {"sessions_trial_s": [self._trial_s(clips) for clips in self.sessions_clips]}
+        return facts | {"trial_s": self._trial_s(self.clips)}
+
+    def _trial_s(self, clips: tuple[Clip, ...]) -> list[float]:
+        return [float(clip.stimulus_s + self.design.inside_baseline_s) for clip in clips]
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """How a variant of a data set is simulated.
+
+    write(folder, plan, truth, advance) -> facts or None
+        Writes the vendor's files of ``plan`` into ``folder``, notes each recording in ``truth``, calls ``advance()``
+        once for each session of each person. Facts that it returns replace those of :meth:`Plan.facts` in the marker
+        (``{"sessions_start_s": [...]}``).
+    """
+
+    design: Design
+    write: Callable[[Path, Plan, Truth, Advance], Mapping[str, object] | None]
 
 
 def shrink(design: Design, settings: SimulateSettings) -> Plan:
@@ -68,16 +116,29 @@ def shrink(design: Design, settings: SimulateSettings) -> Plan:
     UsageProblem
         If the settings ask for more than the vendor has.
     """
-    mean_s = sum(clip.stimulus_s for clip in design.clips) / len(design.clips)
-    limits = {"subjects": design.subjects, "sessions": design.sessions, "trial_s": int(mean_s)}
+    everything = [clip for clips in design.sessions_clips or (design.clips,) for clip in clips]
+    mean_s = sum(clip.stimulus_s for clip in everything) / len(everything)
+    limits = {"subjects": len(design.people), "sessions": design.sessions, "trial_s": int(mean_s)}
     for name, limit in limits.items():
         wanted = getattr(settings, name)
         if wanted is not None and wanted > limit:
             raise UsageProblem(
                 f"simulate.{name} = {wanted} is more than {design.name} has ({limit}). The simulator only shrinks."
             )
-    clips = design.clips
-    if settings.trial_s is not None:
-        scale = settings.trial_s / mean_s
-        clips = tuple(replace(clip, stimulus_s=max(1, round(clip.stimulus_s * scale))) for clip in clips)
-    return Plan(design, settings, settings.subjects or design.subjects, settings.sessions or design.sessions, clips)
+    scale = 1.0 if settings.trial_s is None else settings.trial_s / mean_s
+
+    def shorter(clips: tuple[Clip, ...]) -> tuple[Clip, ...]:
+        return tuple(replace(clip, stimulus_s=max(1, round(clip.stimulus_s * scale))) for clip in clips)
+
+    order = design.people
+    if settings.traps:
+        order = (*design.trap_people, *(number for number in design.people if number not in design.trap_people))
+    sessions = settings.sessions or design.sessions
+    return Plan(
+        design,
+        settings,
+        people=tuple(sorted(order[: settings.subjects])),
+        sessions=sessions,
+        clips=shorter(design.clips),
+        sessions_clips=tuple(map(shorter, design.sessions_clips))[:sessions],
+    )

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy import fft
 
 from eegpipe.simulate.affective import felt
 from eegpipe.simulate.artefacts import Artefact, Body, eye_and_muscle
@@ -65,11 +64,16 @@ class Amplifier:
 
 @dataclass(frozen=True)
 class Block:
-    """``clip`` None: only a baseline. Within the block the clip begins at ``stimulus_at`` (sample)."""
+    """``clip`` None: only a baseline. Within the block the clip begins at ``stimulus_at`` (sample).
+
+    ``key`` names the block's random numbers (None: its place in the recording): blocks of equal key, length and clip
+    are equal, whatever is recorded around them.
+    """
 
     samples: int
     clip: Clip | None
     stimulus_at: int = 0
+    key: object = None
 
 
 @dataclass
@@ -94,6 +98,8 @@ class Recorded:
 
 def record(amplifier: Amplifier, blocks: Sequence[Block], person: Person, session: int, plan: Plan) -> Recorded:
     """Record a person's session. Depends on the plan's settings, the data set's name, the person and the session."""
+    from scipy import fft
+
     settings, dataset = plan.settings, plan.design.name
     rate_hz, n_channels = amplifier.rate_hz, len(amplifier.channels)
     name = (settings.seed, dataset, person.subject, session)
@@ -110,7 +116,8 @@ def record(amplifier: Amplifier, blocks: Sequence[Block], person: Person, sessio
 
     done = Recorded(bad_channels=bad)
     start_s = 0.0
-    for number, block in enumerate(blocks):
+    for place, block in enumerate(blocks):
+        number = place if block.key is None else block.key
         margin = round(_MARGIN_S * rate_hz)
         samples = fft.next_fast_len(block.samples + 2 * margin, real=True)
         shown = slice(margin, margin + block.samples)
@@ -187,5 +194,7 @@ def _band(hz: np.ndarray, band_hz: tuple[float, float]) -> np.ndarray:
 
 
 def _filtered(signal: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
+    from scipy import fft
+
     samples = signal.shape[-1]
     return fft.irfft(fft.rfft(signal.astype(np.float32)) * magnitude, samples)

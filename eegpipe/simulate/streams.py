@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from scipy import fft
 
 
 def stream(seed: int, *name: object) -> np.random.Generator:
@@ -20,7 +19,7 @@ def stream(seed: int, *name: object) -> np.random.Generator:
 
 def frequencies(samples: int, rate_hz: float) -> np.ndarray:
     """Frequencies in Hz of the spectrum of ``samples`` real samples, shape (samples // 2 + 1,)."""
-    return fft.rfftfreq(samples, 1 / rate_hz)
+    return np.fft.rfftfreq(samples, 1 / rate_hz)
 
 
 def coloured_noise(random: np.random.Generator, rows: int, samples: int, rate_hz: float, psd: np.ndarray) -> np.ndarray:
@@ -34,6 +33,8 @@ def coloured_noise(random: np.random.Generator, rows: int, samples: int, rate_hz
     -------
     (rows, samples) float32, in the unit of the density.
     """
+    from scipy import fft  # the readers of a data set are imported with its simulator, and must stay light
+
     n_frequencies = samples // 2 + 1
     spectrum = random.standard_normal((rows, n_frequencies, 2), dtype=np.float32).view(np.complex64)[..., 0]
     spectrum *= np.sqrt(psd * (rate_hz * samples / 4)).astype(np.float32)

@@ -48,7 +48,7 @@ def _clip(number: int, label: str, valence: float, arousal: float, seconds: int)
 
 DESIGN = Design(
     name="dreamer",
-    subjects=23,
+    people=tuple(range(1, 24)),
     sessions=1,
     clips=tuple(_clip(number, *facts) for number, facts in enumerate(_CLIPS, start=1)),
 )
@@ -84,12 +84,12 @@ def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
     blocks = []
     for clip in plan.clips:
         blocks += [Block(baseline, None), Block(clip.stimulus_s * rate_hz, clip)]
-    data = np.empty((1, plan.subjects), dtype=object)
-    for subject in range(1, plan.subjects + 1):
+    data = np.empty((1, len(plan.people)), dtype=object)
+    for place, subject in enumerate(plan.people):
         person = draw_person(seed, DESIGN.name, subject)
         recorded = record(AMPLIFIER, blocks, person, 1, plan)
         scores = np.array([_scores(seed, subject, clip) for clip in plan.clips], dtype=np.uint8)
-        data[0, subject - 1] = _person_struct(plan, person, recorded, scores)
+        data[0, place] = _person_struct(plan, person, recorded, scores)
 
         shown, onset = [], 0
         for clip, row in zip(plan.clips, scores, strict=True):
@@ -98,7 +98,7 @@ def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
             onset += baseline
             shown.append(Shown(clip, onset, clip.stimulus_s * rate_hz, affect, ratings))
             onset += clip.stimulus_s * rate_hz
-        truth.add(RecordingId(f"{subject:02d}"), plan, AMPLIFIER, recorded, shown)
+        truth.add_recorded(RecordingId(f"{subject:02d}"), plan, AMPLIFIER, recorded, shown)
         advance()
     electrodes = np.array([list(AMPLIFIER.channels)], dtype=object)
     content = {
@@ -106,7 +106,7 @@ def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
         "EEG_SamplingRate": smallest_integers([[rate_hz]]),
         "ECG_SamplingRate": smallest_integers([[ECG_HZ]]),
         "EEG_Electrodes": electrodes,
-        "noOfSubjects": smallest_integers([[plan.subjects]]),
+        "noOfSubjects": smallest_integers([[len(plan.people)]]),
         "noOfVideoSequences": smallest_integers([[len(plan.clips)]]),
         "Disclaimer": "Simulated.",
         "Provider": "eegpipe",

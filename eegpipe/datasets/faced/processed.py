@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from eegpipe import affect
-from eegpipe.datasets.base import Dataset, Discovery, Facts, RecordingEntry, simulated_marker
+from eegpipe.datasets.base import Discovery, Facts, RecordingEntry, simulated_marker
 from eegpipe.datasets.folders import find_folder, matching, numbers_text, relative, stray_note
 from eegpipe.datasets.formats import matlab
 from eegpipe.datasets.formats.people import person
@@ -26,9 +26,9 @@ _FILE = re.compile(r"sub([0-9]{3})\.pkl")
 _SUBJECT_FOLDER = re.compile(r"sub([0-9]{3})")
 _SIGNAL_FOLDERS = ("processed_data", "faced")
 _REMARK_FOLDERS = ("data", "faced")  # the archive unpacks to Data/Data
-_SCALE = (0.0, 7.0)
+SCALE = (0.0, 7.0)
 _RATING_ORDER = "joy tenderness inspiration amusement anger disgust fear sadness arousal valence familiarity liking"
-_RATINGS = tuple(_RATING_ORDER.split())
+RATINGS = tuple(_RATING_ORDER.split())
 _CURE = "Copy the file from the vendor's archive again."
 
 # Emotion of videos 1..28 and the median over subjects of how long each was shown, in seconds. The signal ends where the
@@ -44,6 +44,7 @@ _ORDER = "Fp1 Fp2 Fz F3 F4 F7 F8 FC1 FC2 FC5 FC6 Cz C3 C4 T7 T8 CP1 CP2 CP5 CP6 
 
 FACTS = Facts(
     subjects=123,
+    people=tuple(range(123)),
     sessions=1,
     trials=28,
     rate_hz=250.0,
@@ -62,11 +63,11 @@ _HISTORY: Mapping[str, Mapping[str, str | float]] = {
 }
 
 
-def _recognise(root: Path) -> bool:
+def recognise(root: Path) -> bool:
     return find_folder(root, _FILE, _SIGNAL_FOLDERS) is not None
 
 
-def _discover(root: Path) -> Discovery:
+def discover(root: Path) -> Discovery:
     facts = FACTS.expected(root)
     found = Discovery(root, [], simulated=simulated_marker(root) is not None)
     folder = find_folder(root, _FILE, _SIGNAL_FOLDERS)
@@ -81,7 +82,7 @@ def _discover(root: Path) -> Discovery:
         )
         return found
     subjects = {int(match[1]): file for match, file in matching(folder, _FILE)}
-    wanted = range(facts.subjects)
+    wanted = facts.numbers
     expected = f"sub000.pkl to sub{facts.subjects - 1:03d}.pkl"
     where = relative(folder, root)
     if missing := [f"sub{number:03d}.pkl" for number in wanted if number not in subjects]:
@@ -123,7 +124,7 @@ def _remarks(root: Path) -> dict[int, Path]:
     return {int(match[1]): file for match, file in matches if match and file.is_file()}
 
 
-def _read(root: Path, entry: RecordingEntry) -> Recording:
+def read(root: Path, entry: RecordingEntry) -> Recording:
     facts = FACTS.expected(root)
     assert facts.trial_s is not None
     signal = entry.files[0]
@@ -155,7 +156,7 @@ def _read(root: Path, entry: RecordingEntry) -> Recording:
                 stimulus_offset_s=_VIDEO_S[index] - duration_s,
                 label=_VIDEO_LABEL[index],
                 ratings=own or {},
-                affect=affect.from_rating(own["valence"], own["arousal"], _SCALE)
+                affect=affect.from_rating(own["valence"], own["arousal"], SCALE)
                 if own
                 else affect.from_word(_VIDEO_LABEL[index]),
             )
@@ -168,45 +169,21 @@ def _ratings(root: Path, file: str, videos: int) -> dict[int, dict[str, float]]:
     rows = matlab.structs(matlab.read_variable(root / file, file, "After_remark"), f"{file}: After_remark")
     if len(rows) != videos:
         raise DataProblem(f"{file}: After_remark", f"{len(rows)} rows", f"a struct array of {videos} rows", _CURE)
-    low, high = _SCALE
+    low, high = SCALE
     by_video: dict[int, dict[str, float]] = {}
     for number, row in enumerate(rows, start=1):
         where = f"{file}: After_remark({number})"
         vid = matlab.numbers(matlab.struct_field(row, "vid", where), f"{where}.vid").ravel()
         score = matlab.numbers(matlab.struct_field(row, "score", where), f"{where}.score").ravel()
-        if vid.size != 1 or score.size != len(_RATINGS):
+        if vid.size != 1 or score.size != len(RATINGS):
             found = f"{vid.size} video numbers and {score.size} scores"
-            raise DataProblem(where, found, f"1 and {len(_RATINGS)}", _CURE)
+            raise DataProblem(where, found, f"1 and {len(RATINGS)}", _CURE)
         inside = (score >= low) & (score <= high)
         if not inside.all():
             item = int(np.argmin(inside))
-            raise DataProblem(where, f"{_RATINGS[item]} {score[item]:g}", f"{low:g} to {high:g}", _CURE)
-        by_video[int(vid[0])] = dict(zip(_RATINGS, map(float, score), strict=True))
+            raise DataProblem(where, f"{RATINGS[item]} {score[item]:g}", f"{low:g} to {high:g}", _CURE)
+        by_video[int(vid[0])] = dict(zip(RATINGS, map(float, score), strict=True))
     if sorted(by_video) != list(range(1, videos + 1)):
         found = f"the videos {numbers_text(sorted(by_video))}"
         raise DataProblem(f"{file}: vid", found, f"each of 1 to {videos} once", _CURE)
     return by_video
-
-
-DATASET = Dataset(
-    name="faced",
-    title="FACED: EEG of people watching film clips of nine emotions (Processed_data)",
-    facts=FACTS,
-    recognise=_recognise,
-    discover=_discover,
-    read=_read,
-    labels=LABELS,
-    ratings=dict.fromkeys(_RATINGS, _SCALE),
-    folder_hint="Processed_data/ with sub000.pkl to sub122.pkl, and Data/ with sub000/After_remarks.mat and so on",
-    licence="Terms of use of Synapse project syn50614194 (account needed)",
-    authors=("Jingjing Chen", "Xiaobin Wang", "Chen Huang", "Xin Hu", "Xinke Shen", "Dan Zhang"),
-    citation=(
-        "Chen, J., Wang, X., Huang, C., Hu, X., Shen, X., Zhang, D. (2023). A large finer-grained affective computing "
-        "EEG dataset. Scientific Data 10, 740. doi:10.1038/s41597-023-02650-w"
-    ),
-    url="https://www.synapse.org/Synapse:syn50614194",
-    manufacturer="Neuracle",
-    task_description="Watching 28 film clips of nine emotions; twelve ratings after each.",
-    already_processed=True,
-    memory_gb=0.3,
-)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from eegpipe import affect
-from eegpipe.datasets.base import Dataset, Discovery, Facts, RecordingEntry, simulated_marker
+from eegpipe.datasets.base import Discovery, Facts, RecordingEntry, simulated_marker
 from eegpipe.datasets.folders import find_folder, matching, natural_key, numbers_text, relative, stray_note
 from eegpipe.datasets.formats import matlab
 from eegpipe.datasets.signal import boundaries, eeg_channels, join
@@ -51,11 +51,11 @@ _HISTORY: Mapping[str, Mapping[str, str | float]] = {
 }
 
 
-def _recognise(root: Path) -> bool:
+def recognise(root: Path) -> bool:
     return find_folder(root, _FILE, _FOLDERS) is not None
 
 
-def _discover(root: Path) -> Discovery:
+def discover(root: Path) -> Discovery:
     facts = FACTS.expected(root)
     found = Discovery(root, [], simulated=simulated_marker(root) is not None)
     folder = find_folder(root, _FILE, _FOLDERS)
@@ -83,10 +83,10 @@ def _discover(root: Path) -> Discovery:
     dates: dict[int, list[tuple[str, Path]]] = {}
     for match, file in matching(folder, _FILE):
         dates.setdefault(int(match[1]), []).append((match[2], file))
-    for subject in sorted(set(dates) | set(range(1, facts.subjects + 1))):
+    for subject in sorted(set(dates) | set(facts.numbers)):
         files = sorted(dates.get(subject, []))
         where = f"{relative(folder, root)}: subject {subject}"
-        if subject not in range(1, facts.subjects + 1):
+        if subject not in facts.numbers:
             cure = "Take the file away if it is not the vendor's."
             found.problems.append(DataProblem(where, "an unknown subject", f"subjects 1 to {facts.subjects}", cure))
             continue
@@ -106,7 +106,7 @@ def _discover(root: Path) -> Discovery:
     return found
 
 
-def _read(root: Path, entry: RecordingEntry) -> Recording:
+def read(root: Path, entry: RecordingEntry) -> Recording:
     facts = FACTS.expected(root)
     assert facts.trial_s is not None
     signal, *label_file = entry.files
@@ -181,27 +181,3 @@ def _trial_keys(path: Path, where: str, facts: Facts, lengths: list[int]) -> lis
                 "Copy the file from the vendor's Preprocessed_EEG.",
             )
     return [by_number[number] for number in wanted]
-
-
-DATASET = Dataset(
-    name="seed",
-    title="SEED: EEG of people watching film clips of negative, neutral and positive emotion (Preprocessed_EEG)",
-    facts=FACTS,
-    recognise=_recognise,
-    discover=_discover,
-    read=_read,
-    labels=("negative", "neutral", "positive"),
-    folder_hint="Preprocessed_EEG/ with 45 files like 1_20131027.mat, and label.mat",
-    licence="SEED licence agreement of BCMI, Shanghai Jiao Tong University: academic research only",
-    authors=("Wei-Long Zheng", "Bao-Liang Lu"),
-    citation=(
-        "Zheng, W.-L., Lu, B.-L. (2015). Investigating critical frequency bands and channels for EEG-based emotion "
-        "recognition with deep neural networks. IEEE Transactions on Autonomous Mental Development 7(3), 162-175. "
-        "doi:10.1109/TAMD.2015.2431497"
-    ),
-    url="https://bcmi.sjtu.edu.cn/home/seed/",
-    manufacturer="Compumedics NeuroScan (ESI NeuroScan system)",
-    task_description="Watching 15 Chinese film clips of about four minutes, five of each emotion.",
-    already_processed=True,
-    memory_gb=0.7,
-)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eegpipe import affect
-from eegpipe.datasets.base import Dataset, Discovery, Facts, RecordingEntry, simulated_marker
+from eegpipe.datasets.base import Discovery, Facts, RecordingEntry, simulated_marker
 from eegpipe.datasets.folders import find_folder, relative, stray_note
 from eegpipe.datasets.formats import matlab
 from eegpipe.datasets.signal import boundaries, eeg_channels, join
@@ -25,13 +25,13 @@ _FILE = re.compile(r"DREAMER\.mat")
 _FOLDERS = ("dreamer",)
 _BASELINE_S = 61.0
 _CLIP_S = (60.0, 400.0)  # the shortest and longest clip are reported as 65 and 393 s
-_SCALE = (1.0, 5.0)
-_RATINGS = {"valence": "ScoreValence", "arousal": "ScoreArousal", "dominance": "ScoreDominance"}
+SCALE = (1.0, 5.0)
+RATINGS = {"valence": "ScoreValence", "arousal": "ScoreArousal", "dominance": "ScoreDominance"}
 _LARGEST = 4 * 2**30  # bytes, decompressed: the format's own limit for one variable
 _CURE = "Copy DREAMER.mat from the vendor's archive again."
 
 # What each clip was chosen to evoke, clips 1..18; the order is the same for every subject.
-_TARGETS = (
+TARGETS = (
     "calmness", "surprise", "amusement", "fear", "excitement", "disgust", "happiness", "anger", "sadness",
     "disgust", "calmness", "amusement", "happiness", "anger", "fear", "excitement", "sadness", "surprise",
 )  # fmt: skip
@@ -58,11 +58,11 @@ class _Subject(NamedTuple):
     age: int | None
 
 
-def _recognise(root: Path) -> bool:
+def recognise(root: Path) -> bool:
     return find_folder(root, _FILE, _FOLDERS) is not None
 
 
-def _discover(root: Path) -> Discovery:
+def discover(root: Path) -> Discovery:
     facts = FACTS.expected(root)
     found = Discovery(root, [], simulated=simulated_marker(root) is not None)
     folder = find_folder(root, _FILE, _FOLDERS)
@@ -77,12 +77,12 @@ def _discover(root: Path) -> Discovery:
         )
         return found
     file = relative(folder / "DREAMER.mat", root)
-    found.entries = [RecordingEntry(RecordingId(f"{number:02d}"), (file,)) for number in range(1, facts.subjects + 1)]
+    found.entries = [RecordingEntry(RecordingId(f"{number:02d}"), (file,)) for number in facts.numbers]
     found.notes += stray_note(folder, root, [_FILE, re.compile(r"(?i)readme.*|.*\.(json|pdf|txt)|\..*")])
     return found
 
 
-def _read(root: Path, entry: RecordingEntry) -> Recording:
+def read(root: Path, entry: RecordingEntry) -> Recording:
     facts = FACTS.expected(root)
     (file,) = entry.files
     path = (root / file).resolve()
@@ -118,9 +118,9 @@ def _read(root: Path, entry: RecordingEntry) -> Recording:
                 kind="stimulus",
                 trial=index + 1,
                 stimulus=f"dreamer/{index + 1:02d}",
-                label=_TARGETS[index],
+                label=TARGETS[index],
                 ratings=ratings,
-                affect=affect.from_rating(ratings["valence"], ratings["arousal"], _SCALE),
+                affect=affect.from_rating(ratings["valence"], ratings["arousal"], SCALE),
             )
         )
     return Recording(entry.id, raw, events, facts.reference, facts.line_hz, {}, sex=subject.sex, age=subject.age)
@@ -193,8 +193,8 @@ def _subject(person: Any, where: str, facts: Facts, simulated: bool) -> _Subject
             _check_clip(array, part, clip, f"{where}.EEG.{part}{{{clip}}}", facts, simulated)
             clips[part].append(np.ascontiguousarray(array.T, dtype=np.float32))
     ratings: dict[str, np.ndarray] = {}
-    low, high = _SCALE
-    for name, field in _RATINGS.items():
+    low, high = SCALE
+    for name, field in RATINGS.items():
         scores = matlab.numbers(matlab.struct_field(person, field, where), f"{where}.{field}").ravel()
         if scores.shape != (facts.trials,):
             raise DataProblem(f"{where}.{field}", f"{scores.size} scores", str(facts.trials), _CURE)
@@ -231,27 +231,3 @@ def _check_clip(array: np.ndarray, part: str, clip: int, where: str, facts: Fact
     if not low <= seconds <= high:
         expected = f"{low:g} s" if low == high else f"{low:g} to {high:g} s"
         raise DataProblem(where, f"{seconds:g} s ({len(array)} samples)", f"{expected} at {facts.rate_hz:g} Hz", _CURE)
-
-
-DATASET = Dataset(
-    name="dreamer",
-    title="DREAMER: EEG of people watching film clips, recorded with a consumer headset",
-    facts=FACTS,
-    recognise=_recognise,
-    discover=_discover,
-    read=_read,
-    labels=tuple(dict.fromkeys(_TARGETS)),
-    ratings=dict.fromkeys(_RATINGS, _SCALE),
-    folder_hint="DREAMER.mat",
-    licence="Terms of the restricted Zenodo record 546113: academic research only, not to be passed on",
-    authors=("Stamos Katsigiannis", "Naeem Ramzan"),
-    citation=(
-        "Katsigiannis, S., Ramzan, N. (2018). DREAMER: a database for emotion recognition through EEG and ECG signals "
-        "from wireless low-cost off-the-shelf devices. IEEE Journal of Biomedical and Health Informatics 22(1), "
-        "98-107. doi:10.1109/JBHI.2017.2688239"
-    ),
-    url="https://zenodo.org/records/546113",
-    manufacturer="Emotiv",
-    task_description="Watching 18 film clips of nine emotions, each after a neutral baseline; rated after each.",
-    memory_gb=1.8,
-)

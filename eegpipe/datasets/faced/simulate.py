@@ -41,7 +41,7 @@ def _clip(number: int, label: str) -> Clip:
 
 DESIGN = Design(
     name="faced",
-    subjects=123,
+    people=tuple(range(123)),
     sessions=1,
     clips=tuple(_clip(number, label) for number, label in enumerate(_LABELS, start=1)),
 )
@@ -77,7 +77,7 @@ def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
     blocks = [Block(rate_hz * clip.stimulus_s, clip) for clip in plan.clips]
     seed = plan.settings.seed
     people = ["sub,Gender,Age,Cohort ,Sample_rate,Unit"]
-    for subject in range(plan.subjects):
+    for subject in plan.people:
         name = f"sub{subject:03d}"
         people.append(_person_row(seed, subject, name))
         recorded = record(AMPLIFIER, blocks, draw_person(seed, DESIGN.name, subject), 1, plan)
@@ -96,7 +96,7 @@ def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
             affect = from_rating(marks["valence"], marks["arousal"], SCALE)
             shown.append(Shown(clip, onset, block.samples, affect, marks))
             onset += block.samples
-        truth.add(RecordingId(f"{subject:03d}"), plan, AMPLIFIER, recorded, shown)
+        truth.add_recorded(RecordingId(f"{subject:03d}"), plan, AMPLIFIER, recorded, shown)
         advance()
     (folder / "Recording_info.csv").write_text("\n".join(people) + "\n", encoding="utf-8")
 

@@ -22,7 +22,7 @@ _WORDS = {code: word for word, code in _CODES.items()}
 
 DESIGN = Design(
     name="seed",
-    subjects=15,
+    people=tuple(range(1, 16)),
     sessions=3,
     clips=tuple(
         Clip(number, WORDS[_WORDS[code]], _WORDS[code], seconds)
@@ -81,7 +81,7 @@ def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
     write_mat(files / "label.mat", {"label": smallest_integers([codes])})
     rate = round(AMPLIFIER.rate_hz)
     blocks = [Block(rate * clip.stimulus_s + 1, clip) for clip in plan.clips]
-    for subject in range(1, plan.subjects + 1):
+    for subject in plan.people:
         person = draw_person(plan.settings.seed, DESIGN.name, subject)
         for session in range(1, plan.sessions + 1):
             recorded = record(AMPLIFIER, blocks, person, session, plan)
@@ -94,5 +94,5 @@ def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
                 assert block.clip is not None
                 shown.append(Shown(block.clip, onset, block.samples, from_word(str(block.clip.label))))
                 onset += block.samples
-            truth.add(RecordingId(f"{subject:02d}", str(session)), plan, AMPLIFIER, recorded, shown)
+            truth.add_recorded(RecordingId(f"{subject:02d}", str(session)), plan, AMPLIFIER, recorded, shown)
             advance()

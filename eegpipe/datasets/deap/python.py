@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from eegpipe import affect
-from eegpipe.datasets.base import Dataset, Discovery, Facts, RecordingEntry, simulated_marker
+from eegpipe.datasets.base import Discovery, Facts, RecordingEntry, simulated_marker
 from eegpipe.datasets.folders import find_folder, matching, numbers_text, relative, stray_note
 from eegpipe.datasets.formats.pickles import read_pickle
 from eegpipe.datasets.signal import Channel, boundaries, eeg_channels, join
@@ -23,8 +23,8 @@ from eegpipe.recording import Event, Recording, RecordingId
 _FILE = re.compile(r"s([0-9]{2})\.dat")
 _FOLDERS = ("data_preprocessed_python", "deap")
 _BASELINE_S = 3.0
-_SCALE = (1.0, 9.0)
-_RATINGS = ("valence", "arousal", "dominance", "liking")
+SCALE = (1.0, 9.0)
+RATINGS = ("valence", "arousal", "dominance", "liking")
 _CURE = "Copy the file from the vendor's data_preprocessed_python again."
 
 _PERIPHERAL = (
@@ -60,11 +60,11 @@ _HISTORY: Mapping[str, Mapping[str, str | float]] = {
 }
 
 
-def _recognise(root: Path) -> bool:
+def recognise(root: Path) -> bool:
     return find_folder(root, _FILE, _FOLDERS) is not None
 
 
-def _discover(root: Path) -> Discovery:
+def discover(root: Path) -> Discovery:
     facts = FACTS.expected(root)
     found = Discovery(root, [], simulated=simulated_marker(root) is not None)
     folder = find_folder(root, _FILE, _FOLDERS)
@@ -79,7 +79,7 @@ def _discover(root: Path) -> Discovery:
         )
         return found
     subjects = {int(match[1]): file for match, file in matching(folder, _FILE)}
-    wanted = range(1, facts.subjects + 1)
+    wanted = facts.numbers
     where = relative(folder, root)
     if missing := [f"s{number:02d}.dat" for number in wanted if number not in subjects]:
         found.problems.append(
@@ -98,7 +98,7 @@ def _discover(root: Path) -> Discovery:
     return found
 
 
-def _read(root: Path, entry: RecordingEntry) -> Recording:
+def read(root: Path, entry: RecordingEntry) -> Recording:
     facts = FACTS.expected(root)
     assert facts.trial_s is not None
     (file,) = entry.files
@@ -107,14 +107,14 @@ def _read(root: Path, entry: RecordingEntry) -> Recording:
     # Protocol 0 writes a byte in up to four characters.
     content = read_pickle(root / file, file, largest=5 * int(np.prod(shape)) * 8 + 2**20)
     data = _array(content, "data", shape, file)
-    labels = _array(content, "labels", (facts.trials, len(_RATINGS)), file)
-    low, high = _SCALE
+    labels = _array(content, "labels", (facts.trials, len(RATINGS)), file)
+    low, high = SCALE
     inside = (labels >= low) & (labels <= high)  # NaN is not inside
     if not inside.all():
         trial, column = np.argwhere(~inside)[0]
         raise DataProblem(
             f"{file}: labels, trial {trial + 1}",
-            f"{_RATINGS[column]} {labels[trial, column]:g}",
+            f"{RATINGS[column]} {labels[trial, column]:g}",
             f"{low:g} to {high:g}",
             _CURE,
         )
@@ -125,7 +125,7 @@ def _read(root: Path, entry: RecordingEntry) -> Recording:
     events = boundaries(lengths, facts.rate_hz)
     for index, length in enumerate(lengths):
         start_s = sum(lengths[:index]) / facts.rate_hz
-        ratings = dict(zip(_RATINGS, map(float, labels[index]), strict=True))
+        ratings = dict(zip(RATINGS, map(float, labels[index]), strict=True))
         events.append(Event(start_s, _BASELINE_S, "baseline", trial=index + 1))
         events.append(
             Event(
@@ -135,7 +135,7 @@ def _read(root: Path, entry: RecordingEntry) -> Recording:
                 trial=index + 1,
                 stimulus=f"deap/{index + 1:02d}",
                 ratings=ratings,
-                affect=affect.from_rating(ratings["valence"], ratings["arousal"], _SCALE),
+                affect=affect.from_rating(ratings["valence"], ratings["arousal"], SCALE),
             )
         )
     return Recording(entry.id, raw, events, facts.reference, facts.line_hz, _HISTORY)
@@ -153,38 +153,3 @@ def _array(content: object, key: str, shape: tuple[int, ...], file: str) -> np.n
     if value.shape != shape:
         raise DataProblem(where, f"shape {value.shape}", f"{shape}", _CURE)
     return value
-
-
-DATASET = Dataset(
-    name="deap",
-    title="DEAP: EEG and peripheral signals of people watching music videos (data_preprocessed_python)",
-    facts=FACTS,
-    recognise=_recognise,
-    discover=_discover,
-    read=_read,
-    labels=(),
-    ratings=dict.fromkeys(_RATINGS, _SCALE),
-    folder_hint="data_preprocessed_python/ with s01.dat to s32.dat",
-    licence="DEAP licence agreement of Queen Mary University of London: academic research only, not to be passed on",
-    authors=(
-        "Sander Koelstra",
-        "Christian Mühl",
-        "Mohammad Soleymani",
-        "Jong-Seok Lee",
-        "Ashkan Yazdani",
-        "Touradj Ebrahimi",
-        "Thierry Pun",
-        "Anton Nijholt",
-        "Ioannis Patras",
-    ),
-    citation=(
-        "Koelstra, S., Mühl, C., Soleymani, M., Lee, J.-S., Yazdani, A., Ebrahimi, T., Pun, T., Nijholt, A., "
-        "Patras, I. (2012). DEAP: a database for emotion analysis using physiological signals. IEEE Transactions on "
-        "Affective Computing 3(1), 18-31. doi:10.1109/T-AFFC.2011.15"
-    ),
-    url="https://www.eecs.qmul.ac.uk/mmv/datasets/deap/",
-    manufacturer="BioSemi",
-    task_description="Watching 40 one-minute excerpts of music videos; rated after each.",
-    already_processed=True,
-    memory_gb=0.4,
-)

@@ -39,7 +39,7 @@ def _clip(number: int) -> Clip:
 
 DESIGN = Design(
     name="deap",
-    subjects=32,
+    people=tuple(range(1, 33)),
     sessions=1,
     clips=tuple(_clip(number) for number in range(1, _N_CLIPS + 1)),
     inside_baseline_s=BASELINE_S,
@@ -70,7 +70,7 @@ def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
     baseline = BASELINE_S * rate_hz
     blocks = [Block(baseline + rate_hz * clip.stimulus_s, clip, baseline) for clip in plan.clips]
     seed = plan.settings.seed
-    for subject in range(1, plan.subjects + 1):
+    for subject in plan.people:
         person = draw_person(seed, DESIGN.name, subject)
         recorded = record(AMPLIFIER, blocks, person, 1, plan)
         labels = np.stack([_ratings(seed, subject, clip) for clip in plan.clips])
@@ -89,7 +89,7 @@ def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
             affect = from_rating(ratings["valence"], ratings["arousal"], SCALE)
             onset = number * block.samples + baseline
             shown.append(Shown(plan.clips[number], onset, block.samples - baseline, affect, ratings))
-        truth.add(RecordingId(f"{subject:02d}"), plan, AMPLIFIER, recorded, shown)
+        truth.add_recorded(RecordingId(f"{subject:02d}"), plan, AMPLIFIER, recorded, shown)
         advance()
 
 

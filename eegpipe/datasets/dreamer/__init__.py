@@ -1,0 +1,37 @@
+"""DREAMER: 23 subjects, 18 film clips, 14 channels of an Emotiv EPOC at 128 Hz, all in one DREAMER.mat."""
+
+from __future__ import annotations
+
+from eegpipe.datasets.base import Dataset, Variant
+from eegpipe.datasets.dreamer import reader, simulate
+from eegpipe.simulate.plan import Simulator
+
+DATASET = Dataset(
+    name="dreamer",
+    title="DREAMER: EEG of people watching film clips, recorded with a consumer headset",
+    variants=(
+        Variant(
+            name="mat",
+            files="DREAMER.mat, one MATLAB file at 128 Hz",
+            tree="DREAMER.mat",
+            facts=reader.FACTS,
+            recognise=reader.recognise,
+            discover=reader.discover,
+            read=reader.read,
+            memory_gb=1.8,
+            simulator=Simulator(simulate.DESIGN, simulate.write),
+        ),
+    ),
+    labels=tuple(dict.fromkeys(reader.TARGETS)),
+    ratings=dict.fromkeys(reader.RATINGS, reader.SCALE),
+    licence="Terms of the restricted Zenodo record 546113: academic research only, not to be passed on",
+    authors=("Stamos Katsigiannis", "Naeem Ramzan"),
+    citation=(
+        "Katsigiannis, S., Ramzan, N. (2018). DREAMER: a database for emotion recognition through EEG and ECG signals "
+        "from wireless low-cost off-the-shelf devices. IEEE Journal of Biomedical and Health Informatics 22(1), "
+        "98-107. doi:10.1109/JBHI.2017.2688239"
+    ),
+    url="https://zenodo.org/records/546113",
+    manufacturer="Emotiv",
+    task_description="Watching 18 film clips of nine emotions, each after a neutral baseline; rated after each.",
+)
