@@ -99,36 +99,35 @@ def _params(path: Path | None) -> Params | None:
 
 @app.command()
 @reports_problems
-def datasets(as_json: AsJson = False) -> int:
+def datasets(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[DATASET]", help="Say all about this one: files, access, oddities.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
     """List the data sets that eegpipe reads.
 
-    With what their folders should contain, and their licences (--json).
+    With a name: its variants, the folders that are expected, where to ask for it, licence, citation, size and the known
+    irregularities of the release.
     """
+    from eegpipe import catalogue
     from eegpipe import datasets as known
 
-    rows = [
-        {
-            "name": dataset.name,
-            "title": dataset.title,
-            "subjects": dataset.facts.subjects,
-            "sessions": dataset.facts.sessions,
-            "trials": dataset.facts.trials,
-            "channels": len(dataset.facts.channels),
-            "rate_hz": dataset.facts.rate_hz,
-            "variants": ", ".join(variant.name for variant in dataset.variants),
-            "licence": dataset.licence,
-            "url": dataset.url,
-        }
-        for dataset in map(known.get, known.NAMES)
-    ]
-    if as_json:
-        print(json.dumps(rows, indent=2))
+    if name is not None:
+        dataset = known.get(name)
+        if as_json:
+            print(json.dumps(catalogue.details(dataset), indent=2, ensure_ascii=False))
+        else:
+            catalogue.show(dataset)
+    elif as_json:
+        print(json.dumps([catalogue.details(known.get(one)) for one in known.NAMES], indent=2, ensure_ascii=False))
     else:
         print_table(
             "Data sets",
-            rows,
-            columns=("name", "title", "subjects", "sessions", "trials", "channels", "rate_hz", "variants"),
+            catalogue.rows(),
+            columns=("name", "title", "subjects", "sessions", "trials", "variants", "size"),
         )
+        print("`eegpipe datasets NAME` says all about one.")
     return 0
 
 

@@ -112,7 +112,9 @@ def inspect(path: Path, *, validate: bool = False, variant: str | None = None) -
     if variant:
         raise UsageProblem(f"{path}: is no vendor folder, so it has no variant '{variant}'.")
     hints = "\n".join(
-        f"  {known.name}: {form.files}" for known in map(datasets.get, datasets.NAMES) for form in known.variants
+        f"  {known.title.partition(':')[0]}: {form.files}"
+        for known in map(datasets.get, datasets.NAMES)
+        for form in known.variants
     )
     raise UsageProblem(
         f"{path}: not recognised. Looked for the vendor's files of\n{hints}\n"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from eegpipe.errors import DataProblem, UsageProblem
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from eegpipe.parallel import Outcome
 
 
@@ -29,7 +31,6 @@ def exit_code(command: Callable[[], int | None]) -> int:
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
     """One row per mapping, numbers to the right; ``columns`` picks and orders, default: the first row's keys."""
-    from rich.console import Console
     from rich.table import Table
 
     columns = list(columns or rows[0])
@@ -39,8 +40,42 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence
         table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_text(row.get(column)) for column in columns))
+    _console().print(table)
+
+
+def print_heading(text: str) -> None:
+    """A line in bold, with an empty line before it."""
+    from rich.markup import escape
+
+    _console().print(f"\n[bold]{escape(text)}[/bold]")
+
+
+def print_facts(rows: Sequence[tuple[str, Any]]) -> None:
+    """Names and values in two columns; what is None is left out."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        if value is not None:
+            table.add_row(escape(name), escape(_text(value)))
+    _console().print(table)
+
+
+def print_lines(text: str) -> None:
+    """Text as it is, indented by two."""
+    from rich.markup import escape
+
+    _console().print("\n".join(f"  {line}" for line in escape(text).splitlines()))
+
+
+def _console() -> Console:
+    from rich.console import Console
+
     # Into a file or a pipe there is no width to respect.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
 
 
 def _text(value: Any) -> str:

@@ -101,7 +101,7 @@ def names_file(dependency: str, path: str) -> bool:
 
 
 # Modules that a stage imports by the name of its data set.
-BY_NAME = {"simulate": "simulate", "bids": "datasets", "clean": "datasets", "segment": "datasets"}
+BY_NAME = ("simulate", "bids")
 # Data that a module reads from the package.
 READS = {"eegpipe/channels.py": "eegpipe/channels.tsv"}
 
@@ -110,8 +110,10 @@ def code_of(name: str) -> set[str]:
     """Every file of the package whose change can change what a stage writes."""
     starts = [script_of(STAGES[name])]
     if name in BY_NAME:
-        starts += sorted((ROOT / "eegpipe" / BY_NAME[name]).glob("*.py"))
+        starts += sorted((ROOT / "eegpipe/datasets").rglob("*.py"))
     without = frozenset(ROOT / path for path in NO_EFFECT_ON_RESULTS)
+    if name != "simulate":  # a data set's reader and its simulator may share a file
+        without |= frozenset((ROOT / "eegpipe/simulate").glob("*.py"))
     used = {relative(path) for start in starts for path in closure(start, without=without)}
     return used | {READS[path] for path in used if path in READS}
 

@@ -159,7 +159,7 @@ def test_missing_files_fail_unless_partial_is_allowed(tmp_path: Path, out: Path,
 
 def test_a_folder_of_something_else(tmp_path: Path, out: Path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataProblem, match=r"empty: found no recordings.*s01.txt, s02.txt"):
+    with pytest.raises(DataProblem, match=r"(?s)empty: found no recordings.*s01.txt, s02.txt"):
         convert(DATASET, tmp_path / "empty", out, workers=1)
     assert not out.exists()
 

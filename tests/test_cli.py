@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from eegpipe.datasets import NAMES, get
+
 BIN = Path(sys.executable).parent
 COMMANDS = [
     "datasets",
@@ -93,8 +95,22 @@ def test_a_broken_vendor_file_is_one_clear_error(vendor_folder, tmp_path):
 
 def test_datasets_lists_what_is_read():
     rows = json.loads(run(BIN / "eegpipe", "datasets", "--json").stdout)
-    assert [row["name"] for row in rows] == ["seed", "deap", "faced", "dreamer", "eegmat"]
-    assert all(row["folder"] and row["licence"] for row in rows)
+    assert [row["name"] for row in rows] == list(NAMES)
+    for row in rows:
+        assert row["licence"]
+        assert row["access"]
+        assert all(variant["tree"] and variant["files"] for variant in row["variants"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_datasets_says_all_about_one(name):
+    shown = run(BIN / "eegpipe", "datasets", name)
+    assert shown.returncode == 0, shown.stderr
+    dataset = get(name)
+    for variant in dataset.variants:
+        assert f"variant {variant.name}" in shown.stdout
+        assert variant.tree.splitlines()[0] in shown.stdout
+    assert all(one.name in shown.stdout for one in dataset.irregularities)
 
 
 def test_no_progress_bar_in_a_pipe(vendor_folder, tmp_path):

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from eegpipe import affect, channels, datasets
-from eegpipe.datasets.base import Facts
+from eegpipe.bids.hum import check_line_frequency
+from eegpipe.datasets.base import Facts, Irregularity
 from eegpipe.datasets.folders import find_folder, natural_key
 from eegpipe.datasets.signal import Channel, check_block, eeg_channels, join
 from eegpipe.errors import DataProblem, UsageProblem
+from eegpipe.recording import Recording, RecordingId
 
 import vendor_files
 
@@ -26,41 +30,92 @@ def test_an_unknown_name_is_met_with_the_nearest():
         datasets.get("dremer")
 
 
+VARIANTS = [(dataset, variant) for dataset in ALL for variant in dataset.variants]
+VARIANT_NAMES = [f"{dataset.name}-{variant.name}" for dataset, variant in VARIANTS]
+
+
 @pytest.mark.parametrize("dataset", ALL, ids=lambda dataset: dataset.name)
-def test_facts_are_consistent(dataset):
-    facts = dataset.facts
-    assert len(set(facts.channels)) == len(facts.channels)
-    assert facts.trial_s is None or len(facts.trial_s) == facts.trials
-    assert facts.line_hz in (50, 60)
-    scalp = [name for name in map(channels.canonical, facts.channels) if name and name not in channels.REFERENCES]
-    assert len(scalp) == {"seed": 62, "deap": 32, "faced": 30, "dreamer": 14, "eegmat": 19}[dataset.name]
-    for word in dataset.labels if dataset.name != "eegmat" else ():
-        assert abs(affect.from_word(word).valence) <= 4
-    for text in (dataset.title, dataset.folder_hint, dataset.licence, dataset.citation, dataset.task_description):
+def test_a_data_set_says_what_users_ask(dataset):
+    for text in (dataset.title, dataset.access, dataset.size, dataset.licence, dataset.task_description, dataset.url):
         assert text
-    assert "doi:10." in dataset.citation
-    assert len(dataset.authors) > 1
+    if dataset.name != datasets.GENERIC:
+        assert "doi:10." in dataset.citation
+        assert len(dataset.authors) > 1
+    names = [variant.name for variant in dataset.variants]
+    assert len(set(names)) == len(names) > 0
+    for one in dataset.irregularities:
+        assert one.text.endswith(".")
+        re.compile(one.where)
+    for word in dataset.labels if dataset.name not in ("eegmat", "mdme") else ():
+        assert abs(affect.from_word(word).valence) <= 4
 
 
-def test_facts_of_the_papers():
-    counts = {dataset.name: (dataset.facts.subjects, dataset.facts.sessions, dataset.facts.trials) for dataset in ALL}
-    assert counts == {
-        "seed": (15, 3, 15),
-        "deap": (32, 1, 40),
-        "faced": (123, 1, 28),
-        "dreamer": (23, 1, 18),
-        "eegmat": (36, 1, 2),
-    }
-    assert sum(datasets.get("seed").facts.trial_s) == 3394
+@pytest.mark.parametrize(("dataset", "variant"), VARIANTS, ids=VARIANT_NAMES)
+def test_facts_are_consistent(dataset, variant):
+    facts = variant.facts
+    assert variant.files
+    assert variant.tree
+    assert variant.memory_gb > 0
+    for order in (facts.channels, *facts.other_channels):
+        assert len(set(order)) == len(order)
+    assert facts.trial_s is None or len(facts.trial_s) == facts.trials
+    assert len(facts.numbers) == facts.subjects
+    assert facts.line_hz in (50, 60)
+    for times in (facts.sessions_trial_s, facts.sessions_start_s):
+        assert not times or len(times) == facts.sessions
 
 
-@pytest.mark.parametrize("dataset", ALL, ids=lambda dataset: dataset.name)
-def test_an_absent_or_empty_folder_is_one_problem(dataset, tmp_path):
+# What the papers and the vendors' pages say: subjects, sessions, trials per session, scalp channels.
+PUBLISHED = {
+    "seed": (15, 3, 15, 62),
+    "seed_iv": (15, 3, 24, 62),
+    "seed_v": (16, 3, 15, 62),
+    "seed_vii": (20, 4, 20, 62),
+    "faced": (123, 1, 28, 30),
+    "deap": (32, 1, 40, 32),
+    "dreamer": (23, 1, 18, 14),
+    "amigos": (40, 2, None, 14),
+    "mahnob_hci": (27, 1, 20, 32),
+    "mped": (23, 1, 28, 62),
+    "mdme": (73, 1, 32, 18),
+    "emoeeg_mc": (None, 1, 42, 64),
+    "eegmat": (36, 1, 2, 19),
+}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "variant"), [pair for pair in VARIANTS if pair[0].name in PUBLISHED], ids=lambda one: one.name
+)
+def test_facts_of_the_papers(dataset, variant):
+    subjects, sessions, trials, scalp = PUBLISHED[dataset.name]
+    facts = variant.facts
+    assert facts.subjects == subjects or subjects is None
+    assert (facts.sessions, facts.trials) == (sessions, trials or facts.trials)
+    for order in (facts.channels, *facts.other_channels):
+        names = [channels.canonical(name) for name in order]
+        assert len([name for name in names if name and name not in channels.REFERENCES]) == scalp
+
+
+def test_every_data_set_of_the_papers_is_known():
+    assert set(datasets.NAMES) == {*PUBLISHED, datasets.GENERIC}
+
+
+@pytest.mark.parametrize(("dataset", "variant"), VARIANTS, ids=VARIANT_NAMES)
+def test_an_absent_or_empty_folder_is_one_problem(dataset, variant, tmp_path):
+    if dataset.at:
+        return
     for folder in (tmp_path, tmp_path / "absent"):
         assert datasets.recognise(folder) is None
-        found = dataset.discover(folder)
+        found = variant.discover(folder)
         assert len(found.problems) == 1
         assert not found.entries
+
+
+def test_a_refusal_says_whether_it_is_known():
+    irregular = Irregularity("X1", r"s03\.txt", "It is so in the vendor's release.")
+    dataset = replace(ALL[0], irregularities=(irregular, Irregularity("X2", "", "It is read rightly.")))
+    assert dataset.known(DataProblem("data/s03.txt: labels", "x", "y", "z.")) is irregular
+    assert dataset.known(DataProblem("data/s04.txt", "x", "y", "z.")) is None
 
 
 def test_importing_the_readers_imports_nothing_heavy():
@@ -135,3 +190,22 @@ def test_the_range_of_spreads(spread_uv, right):
     else:
         with pytest.raises(DataProblem, match="a typical spread"):
             check_block(block, eeg_channels(["Cz", "Pz"]), "x")
+
+
+def humming(hz: float, line_hz: float, rate_hz: float = 200.0) -> Recording:
+    time_s = np.arange(round(30 * rate_hz)) / rate_hz
+    block = vendor_files.noise(2, len(time_s)) + 20 * np.sin(2 * np.pi * hz * time_s)
+    raw = join([("x", block)], [len(time_s)], eeg_channels(["Cz", "Pz"]), rate_hz, line_hz)
+    return Recording(RecordingId("01"), raw, [], "x", line_hz)
+
+
+def test_hum_at_the_other_mains_frequency_is_refused():
+    check_line_frequency(humming(50, 50))
+    check_line_frequency(humming(60, 60))
+    check_line_frequency(humming(33, 50))  # a monitor or a pump: no mains
+    check_line_frequency(humming(50, 60, rate_hz=100))  # sampled too slowly to tell
+    with pytest.raises(DataProblem, match="hum at 60 Hz"):
+        check_line_frequency(humming(60, 50))
+    # 240 Hz declared as 200 Hz: hum of 60 Hz seems to be at 50 Hz.
+    with pytest.raises(DataProblem, match="hum at 50 Hz"):
+        check_line_frequency(humming(60 * 200 / 240, 60))

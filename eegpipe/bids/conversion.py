@@ -23,9 +23,9 @@ from eegpipe.bids.folder import (
     remove_recording,
     write_recording,
 )
+from eegpipe.bids.hum import check_line_frequency
 from eegpipe.bids.root import replace_text, write_root
 from eegpipe.bids.sidecars import NOTES, table_text
-from eegpipe.datasets.signal import check_line_frequency
 from eegpipe.errors import DataProblem
 from eegpipe.fingerprint import code_digest, digest, file_digest, imported_modules
 
