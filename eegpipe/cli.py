@@ -180,6 +180,9 @@ def simulate(
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Anything that eegpipe reads or writes.")],
     variant: VariantName = None,
+    read: Annotated[
+        bool, typer.Option("--read", help="Also read every recording of a vendor folder and compare it with the facts.")
+    ] = False,
     as_json: AsJson = False,
     validate: Annotated[bool, typer.Option(help="Also run the official BIDS validator on a BIDS data set.")] = False,
 ) -> int:
@@ -190,7 +193,7 @@ def inspect(
     from eegpipe.inspect import inspect as look
     from eegpipe.inspect import show
 
-    report = look(path, validate=validate, variant=variant)
+    report = look(path, validate=validate, variant=variant, read=read)
     if as_json:
         print(report.to_json())
     else:

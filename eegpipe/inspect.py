@@ -34,6 +34,7 @@ class Report:
 
     kind : ``"vendor files"``, ``"BIDS data set"``, ``"cleaned data set"``, ``"segment store"``, ``"model"``
     facts : (name, value) rows, in the order in which a person asks
+    expectations : (what, expected, found) rows; expected None: nothing to compare with
     contents : one row for each recording, subject or data set
     """
 
@@ -42,6 +43,7 @@ class Report:
     facts: list[tuple[str, Any]] = field(default_factory=list)
     contents: list[dict[str, Any]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    expectations: list[tuple[str, Any, Any]] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -68,13 +70,16 @@ class Report:
             "kind": self.kind,
             "title": self.title,
             "facts": dict(self.facts),
+            "expectations": {
+                name: {"expected": expected, "found": found} for name, expected, found in self.expectations
+            },
             "contents": self.contents,
             "findings": [dataclasses.asdict(finding) for finding in self.findings],
         }
         return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def inspect(path: Path, *, validate: bool = False, variant: str | None = None) -> Report:
+def inspect(path: Path, *, validate: bool = False, variant: str | None = None, read: bool = False) -> Report:
     """Recognise what ``path`` is and look into it.
 
     Parameters
@@ -85,6 +90,8 @@ def inspect(path: Path, *, validate: bool = False, variant: str | None = None) -
         Also run the official BIDS validator (on BIDS data sets and derivatives).
     variant : str, optional
         Which form of a vendor's data set to look at, where the folder holds several.
+    read : bool
+        Read every recording of a vendor's folder and compare it with the facts, as a conversion would.
 
     Raises
     ------
@@ -106,7 +113,7 @@ def inspect(path: Path, *, validate: bool = False, variant: str | None = None) -
     found = datasets.recognise(path) if path.is_dir() else None
     if found is not None:
         dataset, form = found
-        return inspect_vendor(path, dataset, dataset.variant(variant) if variant else form)
+        return inspect_vendor(path, dataset, dataset.variant(variant) if variant else form, read=read)
     if (path / "dataset_description.json").is_file():
         return inspect_bids(path, validate=validate)
     if variant:
@@ -140,6 +147,12 @@ def show(report: Report) -> None:
     for name, value in report.facts:
         facts.add_row(escape(name), escape(_text(value)))
     console.print(facts)
+    if report.expectations:
+        table = Table("", "expected", "found", header_style="bold")
+        for name, expected, found in report.expectations:
+            style = "yellow" if _differs(expected, found) else None
+            table.add_row(escape(name), escape(_text(expected)), escape(_text(found)), style=style)
+        console.print(table)
     if report.contents:
         table = Table(header_style="bold")
         for column, example in report.contents[0].items():
@@ -156,6 +169,13 @@ def show(report: Report) -> None:
                     f"[{colours[severity]}]{severity}[/] {escape(finding.where)}: {escape(finding.text + cure)}"
                 )
     console.print("Nothing suspicious." if report.ok else "Look at the findings above.")
+
+
+def _differs(expected: Any, found: Any) -> bool:
+    """Whether a row deserves a colour; texts (a size in words, "not read") cannot be compared."""
+    if expected is None or isinstance(expected, str) or isinstance(found, str):
+        return False
+    return bool(set(found) - set(expected)) if isinstance(expected, list) else found not in (expected, [expected])
 
 
 def _text(value: Any) -> str:

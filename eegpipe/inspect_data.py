@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from eegpipe.errors import DataProblem
 from eegpipe.inspect import Report
 
 if TYPE_CHECKING:
-    from eegpipe.datasets.base import About, Dataset, Variant
+    from eegpipe.datasets.base import About, Dataset, Discovery, Facts, RecordingEntry, Variant
     from eegpipe.recording import Recording, RecordingId
 
 # Standard deviation below this is no signal, above that no EEG, microvolt.
@@ -25,8 +25,11 @@ LOUDEST_UV = 10_000.0
 MANY_BAD = 0.3
 
 
-def inspect_vendor(path: Path, dataset: Dataset, variant: Variant) -> Report:
-    """What a conversion would find: by file names, without reading signals."""
+def inspect_vendor(path: Path, dataset: Dataset, variant: Variant, *, read: bool = False) -> Report:
+    """What a conversion would find: by file names, or with ``read`` by reading every recording.
+
+    Nothing is written. Every problem says whether it is a listed irregularity of the data set or new.
+    """
     found = variant.discover(path)
     facts = variant.facts.expected(path)
     report = Report("vendor files", dataset.title)
@@ -37,31 +40,115 @@ def inspect_vendor(path: Path, dataset: Dataset, variant: Variant) -> Report:
         ("data set", dataset.name),
         ("variant", f"{variant.name}: {variant.files}"),
         ("simulated", found.simulated),
-        ("recordings", len(found.entries)),
-        ("subjects", f"{len(by_subject)} of {facts.subjects}"),
-        ("sessions", facts.sessions),
-        ("trials per session", facts.trials),
-        ("rate (Hz)", facts.rate_hz),
-        ("channels", list(facts.channels)),
-        ("labels", list(dataset.labels) or "none"),
         ("licence", dataset.licence),
+        ("irregularities known", len(dataset.irregularities)),
     ]
+    files = {file for entry in found.entries for file in entry.files}
+    report.expectations = [
+        ("subjects", facts.subjects, len(by_subject)),
+        ("recordings", facts.subjects * facts.sessions, len(found.entries)),
+        ("files that are needed", None, len(files)),
+        ("GB", dataset.size or None, round(sum(map(_size, (found.root / file for file in files))) / 1e9, 2)),
+    ]
+    rows = _read_all(found, dataset, variant, report) if read else {}
+    report.expectations += _read_facts(facts, rows.values()) if rows else _unread_facts(facts, dataset)
     for subject, entries in by_subject.items():
-        files = sorted({file for entry in entries for file in entry.files})
-        size = sum((found.root / file).stat().st_size for file in files if (found.root / file).is_file())
-        row = {"subject": subject, "recordings": len(entries), "files": len(files), "MB": round(size / 1e6, 1)}
-        report.contents.append(row)
-        if empty := [
-            file for file in files if (found.root / file).is_file() and (found.root / file).stat().st_size == 0
-        ]:
+        mine = sorted({file for entry in entries for file in entry.files})
+        size = sum(map(_size, (found.root / file for file in mine)))
+        report.contents.append(
+            {"subject": subject, "recordings": len(entries), "files": len(mine), "MB": round(size / 1e6, 1)}
+            | {
+                name: sum(rows[one.id][name] for one in entries if one.id in rows)
+                for name in ("trials", "minutes")
+                if rows
+            }
+        )
+        if empty := [file for file in mine if (found.root / file).is_file() and not _size(found.root / file)]:
             report.error(", ".join(empty), "an empty file", "Copy or download it again.")
     for problem in found.problems:
-        report.problem(problem)
+        _report_problem(problem, dataset, report)
     for note in found.notes:
         report.note(dataset.name, note)
     if not found.entries and not found.problems:
         report.error(path.name, "no recording in it", f"Expected:\n{variant.tree}")
     return report
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else 0
+
+
+def _report_problem(problem: DataProblem, dataset: Dataset, report: Report) -> None:
+    known = dataset.known(problem)
+    listed = f"Known ({known.name}): {known.text}" if known else f"New: no listed irregularity of {dataset.name}."
+    report.error(problem.where, f"found {problem.found}, expected {problem.expected}.", f"{problem.cure} {listed}")
+
+
+def _read_all(found: Discovery, dataset: Dataset, variant: Variant, report: Report) -> dict[Any, dict[str, Any]]:
+    """Read every recording as a conversion would, one after the other; what cannot be read is an error."""
+    from eegpipe.bids.hum import check_line_frequency
+    from eegpipe.progress import bar
+
+    rows: dict[Any, dict[str, Any]] = {}
+    with bar(f"Reading {dataset.name}", len(found.entries)) as advance:
+        for entry, result in _results(found, variant):
+            try:
+                if isinstance(result, DataProblem):
+                    raise result
+                check_line_frequency(result)
+                kinds = result.raw.get_channel_types()
+                rows[entry.id] = {
+                    "rate": float(result.raw.info["sfreq"]),
+                    "channels": [name for name, kind in zip(result.raw.ch_names, kinds, strict=True) if kind == "eeg"],
+                    "trials": len(result.stimuli),
+                    "labels": {event.label for event in result.stimuli if event.label},
+                    "minutes": round(result.raw.n_times / result.raw.info["sfreq"] / 60, 1),
+                }
+                for note in result.notes:
+                    report.note(entry.id.stem, note)
+            except DataProblem as problem:
+                _report_problem(problem, dataset, report)
+            advance()
+    return rows
+
+
+def _results(found: Discovery, variant: Variant) -> Iterator[tuple[RecordingEntry, Recording | DataProblem]]:
+    if variant.read_together:
+        try:
+            yield from variant.read_together(found.root, found.entries)
+        except DataProblem as problem:  # of the one file itself: said once
+            yield found.entries[0], problem
+        return
+    for entry in found.entries:
+        try:
+            yield entry, variant.read(found.root, entry)
+        except DataProblem as problem:
+            yield entry, problem
+
+
+def _unread_facts(facts: Facts, dataset: Dataset) -> list[tuple[str, Any, Any]]:
+    """What only a conversion, or an inspection with --read, can compare."""
+    rates = [rate for rate in (facts.rate_hz, *facts.other_rates_hz) if rate]
+    known = [
+        ("trials per session", facts.trials or None),
+        ("rate (Hz)", rates or None),
+        ("channels in the files", len(facts.channels) or None),
+        ("labels", list(dataset.labels) or None),
+    ]
+    return [(name, expected, "not read (--read)") for name, expected in known if expected]
+
+
+def _read_facts(facts: Facts, rows: Collection[Mapping[str, Any]]) -> list[tuple[str, Any, Any]]:
+    rates = sorted(rate for rate in (facts.rate_hz, *facts.other_rates_hz) if rate)
+    trials = sorted({row["trials"] for row in rows})
+    scalp = len([name for name in map(canonical, facts.channels) if name and name not in REFERENCES])
+    return [
+        ("trials per session", facts.trials or None, trials[0] if len(trials) == 1 else trials),
+        ("rate (Hz)", rates or None, sorted({row["rate"] for row in rows})),
+        ("EEG channels", scalp or None, sorted({len(row["channels"]) for row in rows})),
+        ("labels", None, sorted({label for row in rows for label in row["labels"]})),
+        ("hours", None, sum(row["minutes"] for row in rows) / 60),
+    ]
 
 
 def inspect_bids(path: Path, *, validate: bool = False) -> Report:

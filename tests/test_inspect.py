@@ -83,7 +83,30 @@ def test_vendor_folder(tmp_path):
     (folder / "s02.dat").unlink()
     report = inspect(tmp_path / "deap")
     assert any("s02.dat" in text or "02" in text for text in findings(report, "error"))
-    assert fact(report, "subjects") == "2 of 3"
+    assert expectations(report)["subjects"] == (3, 2)
+    assert "New: no listed irregularity" in report.findings[0].cure
+
+
+def expectations(report):
+    return {name: (expected, found) for name, expected, found in report.expectations}
+
+
+def test_a_vendor_folder_can_be_read_through(tmp_path):
+    folder = vendor_files.deap(tmp_path / "deap", subjects=3)
+    names_only = expectations(inspect(tmp_path / "deap"))
+    assert names_only["rate (Hz)"] == ([128.0], "not read (--read)")
+    report = inspect(tmp_path / "deap", read=True)
+    assert report.ok
+    found = expectations(report)
+    assert found["rate (Hz)"] == ([128.0], [128.0])
+    assert found["trials per session"] == (4, 4)
+    assert found["EEG channels"] == (32, [32])
+    content = (folder / "s02.dat").read_bytes()
+    (folder / "s02.dat").write_bytes(content[:-100])
+    assert inspect(tmp_path / "deap").ok
+    report = inspect(tmp_path / "deap", read=True)
+    only(report, "error", "s02.dat", "damaged")
+    assert [row["trials"] for row in report.contents] == [4, 0, 4]
 
 
 # --- BIDS and cleaned -------------------------------------------------------------------------------------------------
