@@ -54,7 +54,8 @@ def check_block(block: np.ndarray, layout: Sequence[Channel], where: str) -> Non
 
     Single flat channels pass: finding bad channels is the work of the cleaning stage.
     """
-    finite = np.isfinite(block).all(axis=1)
+    # Row by row: a recording of a gigabyte must not be copied to be looked at.
+    finite = np.array([bool(np.isfinite(row).all()) for row in block])
     if not finite.all():
         bad = [channel.name for channel, good in zip(layout, finite, strict=True) if not good]
         count = int(block.size - np.isfinite(block).sum())
@@ -64,8 +65,8 @@ def check_block(block: np.ndarray, layout: Sequence[Channel], where: str) -> Non
             "finite numbers",
             "Copy the file from the vendor's archive again.",
         )
-    scalp = block[[index for index, channel in enumerate(layout) if channel.kind == "eeg"]]
-    if (np.ptp(scalp, axis=1) == 0).all():
+    scalp = [row for row, channel in zip(block, layout, strict=True) if channel.kind == "eeg"]
+    if all(row.min() == row.max() for row in scalp):
         raise DataProblem(
             where,
             "the same value in all samples of every EEG channel",
@@ -73,7 +74,7 @@ def check_block(block: np.ndarray, layout: Sequence[Channel], where: str) -> Non
             "Copy the file from the vendor's archive again.",
         )
     # Every k-th sample is enough for a robust spread; the median takes out any offset of the electrode.
-    thinned = scalp[:, :: max(1, scalp.shape[1] // 4096)].astype(np.float64)
+    thinned = np.array([row[:: max(1, block.shape[1] // 4096)] for row in scalp], dtype=np.float64)
     deviation = np.abs(thinned - np.median(thinned, axis=1, keepdims=True))
     spread = 1.4826 * np.median(deviation, axis=1)
     moving = spread[spread > 0]
@@ -103,6 +104,8 @@ def join(
     layout: Sequence[Channel],
     rate_hz: float,
     line_hz: float,
+    *,
+    in_place: bool = False,
 ) -> mne.io.RawArray:
     """Blocks of microvolts, one after the other, as one MNE object in volts.
 
@@ -115,15 +118,26 @@ def join(
         Samples of each block.
     layout
         The channels, in the order of the rows.
+    in_place
+        For one block of float64 that nobody needs any more: its memory becomes the object's, so that a recording of a
+        gigabyte is in memory once.
     """
     import mne
 
-    joined = np.empty((len(layout), sum(lengths)), dtype=np.float64)
-    factor = np.array([1e-6 if channel.volts else 1.0 for channel in layout])[:, np.newaxis]
+    blocks = list(blocks) if in_place else blocks
+    if in_place:
+        [(_, joined)] = blocks
+        assert joined.dtype == np.float64
+    else:
+        joined = np.empty((len(layout), sum(lengths)), dtype=np.float64)
+    factor = [1e-6 if channel.volts else 1.0 for channel in layout]
     start = 0
     for (where, block), length in zip(blocks, lengths, strict=True):
         check_block(block, layout, where)
-        np.multiply(block.astype(np.float32), factor, out=joined[:, start : start + length], dtype=np.float64)
+        if block.shape != (len(layout), length):
+            raise ValueError(f"{where}: a block of shape {block.shape} for {len(layout)} channels x {length} samples")
+        for row, values, by in zip(joined, block, factor, strict=True):
+            np.multiply(values.astype(np.float32), by, out=row[start : start + length], dtype=np.float64)
         start += length
     names, kinds = [channel.name for channel in layout], [channel.kind for channel in layout]
     info = mne.create_info(names, rate_hz, kinds, verbose="error")

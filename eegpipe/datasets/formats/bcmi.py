@@ -1,0 +1,170 @@
+"""What SEED, SEED-IV, SEED-V and SEED-VII share: one laboratory, one cap, one amplifier, one way to name trials."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from eegpipe import affect
+from eegpipe.datasets.folders import natural_key, numbers_text
+from eegpipe.datasets.formats import cnt
+from eegpipe.datasets.signal import Channel, eeg_channels, join
+from eegpipe.errors import DataProblem
+from eegpipe.recording import Event, Recording, RecordingId
+
+# The 62 scalp channels as the vendor spells and orders them, the same in all four data sets.
+_SCALP = (
+    "FP1 FPZ FP2 AF3 AF4 F7 F5 F3 F1 FZ F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 T7 C5 C3 C1 CZ C2 C4 C6 T8 "
+    "TP7 CP5 CP3 CP1 CPZ CP2 CP4 CP6 TP8 P7 P5 P3 P1 PZ P2 P4 P6 P8 PO7 PO5 PO3 POZ PO4 PO6 PO8 CB1 O1 OZ O2 CB2"
+)
+ORDER_62: tuple[str, ...] = tuple(_SCALP.split())
+
+# Channels of a CNT file: M1 and M2 lie inside, behind T8 and TP8; the eye channels are last. That order comes from a
+# reader of the files and is not published, so channels are taken by name and another order is only noted.
+ORDER_66: tuple[str, ...] = (*ORDER_62[:32], "M1", *ORDER_62[32:41], "M2", *ORDER_62[41:], "VEO", "HEO")
+
+REFERENCE = "an electrode between CZ and CPZ"
+RAW_RATE_HZ, RATE_HZ = 1000.0, 200.0
+
+# The letters before it differ per subject: a personal abbreviation, which goes nowhere.
+TRIAL_KEY = re.compile(r"([A-Za-z]+)_eeg([0-9]{1,2})")
+
+_KINDS = {"VEO": "eog", "HEO": "eog", "ECG": "ecg"}
+
+
+def layout(names: Iterable[str]) -> list[Channel]:
+    """Channels of a CNT file: scalp by the schema's names, M1 and M2 ``misc``, VEO and HEO ``eog``, ECG ``ecg``."""
+    return [Channel(name, _KINDS[name]) if name in _KINDS else eeg_channels([name])[0] for name in names]
+
+
+def trial_keys(variables: Mapping[str, object], trials: int, where: str, folder: str) -> list[str]:
+    """The names of the variables ``<letters>_eeg1`` ... in order of their numbers.
+
+    Parameters
+    ----------
+    variables
+        Of which the keys are the names in the MAT file.
+    trials
+        How many there must be, without a gap, with one set of letters.
+    folder
+        The vendor's folder of such files, for the message.
+    """
+    matches = {key: match for key in variables if (match := TRIAL_KEY.fullmatch(key))}
+    by_number = {int(match[2]): key for key, match in matches.items()}
+    prefixes = {match[1] for match in matches.values()}
+    wanted = range(1, trials + 1)
+    if sorted(by_number) != list(wanted) or len(prefixes) != 1 or len(matches) != len(by_number):
+        # The letters are a personal abbreviation: a message names numbers only.
+        others = sorted((key for key in variables if key not in matches), key=natural_key)
+        found = f"the trials {numbers_text(sorted(int(match[2]) for match in matches.values())) or '(none)'}"
+        found += f" with {len(prefixes)} sets of letters" if len(prefixes) > 1 else ""
+        found += f" and the variables {numbers_text(others)}" if others else ""
+        hint = (
+            " This looks like a file of features."
+            if any(name.startswith(("de_", "psd_")) for name in variables)
+            else ""
+        )
+        raise DataProblem(
+            where,
+            found,
+            f"the variables <letters>_eeg1 to <letters>_eeg{trials}, one set of letters",
+            f"Copy the file from the vendor's {folder}.{hint}",
+        )
+    return [by_number[number] for number in wanted]
+
+
+@dataclass(frozen=True)
+class ShownClip:
+    """One clip in a continuous recording, in seconds from its first sample. ``label`` is a word of the norms."""
+
+    trial: int
+    stimulus: str
+    label: str
+    start_s: float
+    stop_s: float
+    ratings: Mapping[str, float] = field(default_factory=dict)
+
+
+def read_cnt(
+    id: RecordingId,
+    path: Path,
+    where: str,
+    clips: Sequence[ShownClip],
+    *,
+    channels: Sequence[str] = ORDER_66,
+    rate_hz: float = RAW_RATE_HZ,
+    line_hz: float = 50.0,
+    sex: str | None = None,
+    age: int | None = None,
+    notes: Sequence[str] = (),
+    header: cnt.CntHeader | None = None,
+) -> Recording:
+    """A CNT file as one continuous recording with its clips as stimulus events.
+
+    Parameters
+    ----------
+    where
+        How to call the file in a refusal.
+    channels
+        The names that the file must hold, all of them and no other; the recording has them in this order.
+    header
+        If it was read already.
+
+    Raises
+    ------
+    DataProblem
+        Other channels, another rate, a recording that ends before its last clip, or whatever :mod:`cnt` refuses.
+    """
+    header = header or cnt.read_header(path, where)
+    indices = channel_indices(header, channels, where)
+    if header.rate_hz != rate_hz:
+        raise DataProblem(
+            where, f"{header.rate_hz:g} Hz", f"{rate_hz:g} Hz", "Take the vendor's own file; this one was resampled."
+        )
+    ends_s, end_s = header.samples / rate_hz, max(clip.stop_s for clip in clips)
+    if ends_s < end_s:
+        late = next(clip.trial for clip in clips if clip.stop_s > ends_s)
+        raise DataProblem(
+            where,
+            f"{ends_s:.1f} s of signal, which end before trial {late} does",
+            f"at least {end_s:g} s",
+            "The file is cut off, or its samples have another size: copy it from the vendor's archive again.",
+        )
+    told = [*notes, *header.notes]
+    if [header.channels[index] for index in indices] != list(header.channels):
+        told.append("The channels stand in another order than usual; they were taken by name.")
+    signal_uv = cnt.read_microvolts(path, where, header, indices)
+    raw = join([(where, signal_uv)], [header.samples], layout(channels), rate_hz, line_hz, in_place=True)
+    events = [
+        Event(
+            onset_s=clip.start_s,
+            duration_s=clip.stop_s - clip.start_s,
+            kind="stimulus",
+            trial=clip.trial,
+            stimulus=clip.stimulus,
+            label=clip.label,
+            ratings=clip.ratings,
+            affect=affect.from_word(clip.label),
+        )
+        for clip in clips
+    ]
+    return Recording(id, raw, events, REFERENCE, line_hz, sex=sex, age=age, notes=tuple(told))
+
+
+def channel_indices(header: cnt.CntHeader, channels: Sequence[str], where: str) -> list[int]:
+    """Where the wanted channels stand in the file; the file must hold them all and no other."""
+    names = {name.upper(): index for index, name in enumerate(header.channels)}
+    missing, more = [name for name in channels if name not in names], sorted(set(names) - set(channels))
+    if missing or more or len(names) != len(header.channels):
+        found = f"{len(header.channels)} channels"
+        found += f", without {numbers_text(missing)}" if missing else ""
+        found += f", and {numbers_text(more)}, which do not belong there" if more else ""
+        raise DataProblem(
+            f"{where}: channels",
+            found,
+            f"{len(channels)}: {', '.join(channels[:3])} ... {', '.join(channels[-2:])}",
+            "Take the vendor's own file of this data set.",
+        )
+    return [names[name] for name in channels]
