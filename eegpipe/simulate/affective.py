@@ -28,6 +28,9 @@ WORDS: Mapping[str, tuple[float, float, float]] = {
     "inspiration": (0.5, 0.1, 0.7),
     "joy": (0.9, 0.4, 0.6),
     "tenderness": (0.6, -0.5, 0.2),
+    "happy": (0.9, 0.4, 0.6),
+    "sad": (-0.8, -0.3, -0.2),
+    "surprise": (0.1, 0.8, 0.1),
 }
 
 RHYTHMS = ("theta", "alpha", "beta", "gamma")
