@@ -9,8 +9,9 @@ Formats: Kemp et al. 1992 (EDF), Kemp & Olivan 2003 (EDF+), BioSemi (BDF: 24-bit
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from eegpipe.errors import DataProblem
 
 _CURE = "Copy or download the file again."
 _MOST_SIGNALS = 1024
+_LONGEST_RECORD = 2**30  # bytes: more is no amplifier's, and reading goes by whole records
 ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
 
 
@@ -42,6 +44,7 @@ class EdfHeader:
     samples_per_record: tuple[int, ...]
     bytes_per_sample: int
     start: tuple[str, str]  # date and time of day, as written: "dd.mm.yy", "hh.mm.ss"
+    reserved: str = ""  # "24BIT", "EDF+C"; "EDF+D", "BDF+D": there may be pauses between the records
 
     @property
     def duration_s(self) -> float:
@@ -83,30 +86,40 @@ def read_header(path: Path, where: str) -> EdfHeader:
                 width = 2
             else:
                 raise ValueError("neither EDF's nor BDF's first bytes")
-            records, record_s, signals = int(main[236:244]), float(main[244:252]), int(main[252:256])
+            texts = [main[at:stop].decode("latin1") for at, stop in ((184, 192), (236, 244), (244, 252), (252, 256))]
+            header_bytes, records, signals = (_whole(texts[index]) for index in (0, 1, 3))
+            record_s = _number(texts[2])
             if records < 1 or not 0 < record_s < 3600 or not 1 <= signals <= _MOST_SIGNALS:
                 raise ValueError("counts out of range")
+            if header_bytes != 256 * (signals + 1):
+                raise ValueError(f"a header of {header_bytes} bytes for {signals} signals")
             fields = file.read(256 * signals)
             if len(fields) != 256 * signals:
                 raise ValueError("header incomplete")
             columns = _columns(fields, signals)
-            samples = tuple(int(text) for text in columns["samples"])
+            samples = tuple(map(_whole, columns["samples"]))
             if min(samples) < 1:
                 raise ValueError("a signal without samples")
+            if sum(samples) * width > _LONGEST_RECORD:
+                raise ValueError(f"records of {sum(samples) * width} bytes")
             header = EdfHeader(
                 labels=columns["label"],
                 units=columns["unit"],
                 prefilters=columns["prefilter"],
-                physical=tuple(zip(map(float, columns["low"]), map(float, columns["high"]), strict=True)),
-                digital=tuple(zip(map(int, columns["least"]), map(int, columns["most"]), strict=True)),
+                physical=tuple(zip(map(_number, columns["low"]), map(_number, columns["high"]), strict=True)),
+                digital=tuple(zip(map(_whole, columns["least"]), map(_whole, columns["most"]), strict=True)),
                 records=records,
                 record_s=record_s,
                 samples_per_record=samples,
                 bytes_per_sample=width,
                 start=(main[168:176].decode("latin1").strip(), main[176:184].decode("latin1").strip()),
+                reserved=main[192:236].decode("latin1").strip(" \0"),
             )
-            if any(least >= most for least, most in header.digital) or not np.isfinite(header.physical).all():
-                raise ValueError("a signal without a range")
+            limit = 2 ** (8 * width - 1)
+            for index, (least, most) in enumerate(header.digital):
+                # One above the largest number is what some writers say.
+                if not -limit <= least < most <= limit or not np.isfinite(header.scale(index)).all():
+                    raise ValueError(f"signal {index + 1} without a range: {least} to {most}")
         except ValueError as error:
             raise DataProblem(where, f"no EDF or BDF header ({error})", "an EDF or BDF file", _CURE) from None
     expected = header.header_bytes + records * sum(samples) * width
@@ -114,6 +127,27 @@ def read_header(path: Path, where: str) -> EdfHeader:
     if size != expected:
         raise DataProblem(where, f"{size} bytes", f"{expected} bytes by the file's own header", _CURE)
     return header
+
+
+def _whole(text: str) -> int:
+    """A whole number as EDF writes it; ``int`` alone would take ``1_0`` and other alphabets' digits."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,8}", text := text.strip(" \0")):
+        raise ValueError(f"{text!r} where a whole number should be")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    """A finite number as EDF writes it; a decimal comma is taken for a point, as MNE does."""
+    text = text.strip(" \0").replace(",", ".")
+    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", text):
+        raise ValueError(f"{text!r} where a number should be")
+    return _finite(float(text), text)
+
+
+def _finite(value: float, text: str) -> float:
+    if not np.isfinite(value):
+        raise ValueError(f"{text!r} where a finite number should be")
+    return value
 
 
 _WIDTHS = {
@@ -137,7 +171,14 @@ def read_counts(
     """The digital values of some signals of one rate, (signal, sample) int32, from data record ``first`` to ``stop``.
 
     Only the wanted records are read, a few at a time: memory is that of the answer.
+
+    Raises
+    ------
+    DataProblem
+        If the file pauses between its records (``EDF+D``), or became shorter since its header was read.
     """
+    if header.reserved[3:5] == "+D":
+        _check_no_pause(path, header)
     stop = header.records if stop is None else min(stop, header.records)
     sizes = {header.samples_per_record[index] for index in signals}
     if len(sizes) != 1:
@@ -151,7 +192,10 @@ def read_counts(
         file.seek(header.header_bytes + first * record_bytes)
         for start in range(first, stop, chunk):
             many = min(chunk, stop - start)
-            block = np.frombuffer(file.read(many * record_bytes), np.uint8).reshape(many, record_bytes)
+            content = file.read(many * record_bytes)
+            if len(content) != many * record_bytes:
+                raise DataProblem(path.name, "a file that became shorter", "the size of its header", _CURE)
+            block = np.frombuffer(content, np.uint8).reshape(many, record_bytes)
             at = slice((start - first) * size, (start - first + many) * size)
             for row, index in enumerate(signals):
                 counts[row, at] = _integers(block[:, begins[index] : begins[index] + size * width], width)
@@ -190,27 +234,52 @@ class Annotation:
     text: str
 
 
-_STAMP = re.compile(rb"([+-][0-9]+(?:\.[0-9]*)?)(?:\x15([0-9]+(?:\.[0-9]*)?))?\x14(.*)", re.DOTALL)
+_STAMP = re.compile(
+    rb"([+-][0-9]{1,9}(?:\.[0-9]{0,12})?)(?:\x15([0-9]{1,9}(?:\.[0-9]{0,12})?))?\x14(.*)\x14", re.DOTALL
+)
 
 
 def read_annotations(path: Path, header: EdfHeader) -> list[Annotation]:
     """The annotations of all annotation channels, in file order; those that only keep time are left out.
 
+    Times count from the first record, whose own time stamp is a fraction of a second after the header's start.
+
     A piece that is no time-stamped annotation list is skipped: files are cut short in it, and what it would have said
     is then missing from the list, which the facts notice.
     """
-    found = []
-    for index in (index for index, label in enumerate(header.labels) if label in ANNOTATIONS):
-        width = header.bytes_per_sample
-        begins = np.concatenate([[0], np.cumsum(header.samples_per_record)]) * width
-        record_bytes = int(begins[-1])
-        with path.open("rb") as file:
-            for record in range(header.records):
-                file.seek(header.header_bytes + record * record_bytes + int(begins[index]))
-                content = file.read(header.samples_per_record[index] * width)
-                for piece in content.split(b"\0"):
-                    if match := _STAMP.fullmatch(piece):
-                        texts = match[3].decode("utf-8", errors="replace").split("\x14")
-                        duration_s = float(match[2]) if match[2] else 0.0
-                        found += [Annotation(float(match[1]), duration_s, text) for text in texts if text]
+    found: list[Annotation] = []
+    start_s: float | None = None
+    for lists in _annotation_lists(path, header):
+        for piece in lists.split(b"\0"):
+            if match := _STAMP.fullmatch(piece):
+                onset_s, duration_s = float(match[1]), float(match[2] or 0)
+                texts = [text for text in match[3].decode("utf-8", errors="replace").split("\x14") if text]
+                if start_s is None:
+                    start_s = 0.0 if texts else onset_s
+                found += [Annotation(onset_s - start_s, duration_s, text) for text in texts]
     return found
+
+
+def _annotation_lists(path: Path, header: EdfHeader) -> Iterator[bytes]:
+    """The annotation channels' content, one record after the other, the first channel first."""
+    width = header.bytes_per_sample
+    begins = [width * sum(header.samples_per_record[:index]) for index in range(len(header.labels) + 1)]
+    with path.open("rb") as file:
+        for index in (index for index, label in enumerate(header.labels) if label in ANNOTATIONS):
+            for record in range(header.records):
+                file.seek(header.header_bytes + record * begins[-1] + begins[index])
+                yield file.read(begins[index + 1] - begins[index])
+
+
+def _check_no_pause(path: Path, header: EdfHeader) -> None:
+    """Refuse a file whose records do not follow one another: joined, its signal would jump."""
+    stamps = (_STAMP.match(lists) for lists in itertools.islice(_annotation_lists(path, header), header.records))
+    starts_s = [float(stamp[1]) if stamp else np.nan for stamp in stamps]
+    expected_s = header.record_s * np.arange(len(starts_s)) + (starts_s[0] if starts_s else 0)
+    if len(starts_s) != header.records or not np.allclose(starts_s, expected_s, rtol=0, atol=1e-3):
+        raise DataProblem(
+            f"{path.name}: records",
+            "a recording with pauses (EDF+D), or without the time stamps of its records",
+            "one without pauses",
+            "Export it again without pauses, or take the vendor's own file.",
+        )
