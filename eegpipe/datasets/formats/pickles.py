@@ -7,6 +7,7 @@ It reads pickles of Python 2 (DEAP) and Python 3, written with numpy 1 (``numpy.
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
 from collections.abc import Callable
@@ -153,6 +154,48 @@ class _NumbersOnly(pickle._Unpickler):
     dispatch[pickle.BUILD[0]] = load_build
 
 
+class _ObjectDtype(_Dtype):
+    """The dtype of arrays of objects."""
+
+    def __init__(self) -> None:
+        self.dtype = np.dtype("O")
+
+    def set_state(self, state: Any) -> None:
+        pass
+
+
+class _Objects(_Array):
+    """An array of numbers or of objects under construction."""
+
+    items: list[Any] | None = None
+    shape: Any = None
+
+    def set_state(self, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _ObjectDtype):
+            super().set_state(state)
+            return
+        shape, items = state[1], state[4]
+        whole = isinstance(shape, tuple) and all(isinstance(size, int) and size >= 0 for size in shape)
+        if not whole or not isinstance(items, list) or math.prod(shape) != len(items):
+            raise _RefusedError("an array of objects with an unknown state")
+        self.shape, self.items = shape, items
+
+
+def _build_objects(subtype: Any, shape: Any, typecode: Any) -> _Objects:
+    _build_array(subtype, shape, typecode)  # the same checks
+    return _Objects()
+
+
+def _build_any_dtype(code: Any, *_: Any) -> _Dtype:
+    return _ObjectDtype() if code in ("O8", "O") else _build_dtype(code)
+
+
+class _NumbersAndObjects(_NumbersOnly):
+    def find_class(self, module: str, name: str) -> Any:
+        known = super().find_class(module, name)
+        return {_build_array: _build_objects, _build_dtype: _build_any_dtype}.get(known, known)
+
+
 def read_pickle(path: Path, where: str, *, largest: int) -> Any:
     """The array in a pickle, or the dict whose values are arrays or plain values.
 
@@ -173,9 +216,21 @@ def read_pickle(path: Path, where: str, *, largest: int) -> Any:
         raise DataProblem(
             where, f"{size} bytes", f"at most {largest} bytes", "This is not the file that it is named as."
         )
+    with path.open("rb") as file:
+        return _load(file, size, where, _NumbersOnly)
+
+
+def load_bytes(content: bytes, where: str, *, objects: bool = False) -> Any:
+    """What :func:`read_pickle` gives, from bytes that another file holds (SEED-V's ``.npz``).
+
+    ``objects``: also an array of objects (NumPy's ``.npy`` files), which comes back as its one object, or as a list.
+    """
+    return _load(io.BytesIO(content), len(content), where, _NumbersAndObjects if objects else _NumbersOnly)
+
+
+def _load(file: BinaryIO, size: int, where: str, unpickler: type[_NumbersOnly]) -> Any:
     try:
-        with path.open("rb") as file:
-            content = _NumbersOnly(_BoundedFile(file, size), encoding="latin1").load()
+        content = unpickler(_BoundedFile(file, size), encoding="latin1").load()
     except _RefusedError as refusal:
         raise DataProblem(where, str(refusal), "a pickle of numeric arrays only", _CURE) from None
     except Exception as error:  # a damaged pickle can fail in any opcode, in any way
@@ -187,6 +242,12 @@ def read_pickle(path: Path, where: str, *, largest: int) -> Any:
 
 
 def _finished(value: Any, where: str) -> Any:
+    if isinstance(value, _Objects) and value.items is not None:
+        items = [_finished(item, where) for item in value.items]
+        items = [
+            {k: _finished(v, where) for k, v in item.items()} if isinstance(item, dict) else item for item in items
+        ]
+        return items if value.shape else items[0]
     if isinstance(value, _Array):
         if value.value is None:
             raise DataProblem(where, "an array without content", "a pickle of numeric arrays only", _CURE)
