@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Spread of scalp EEG in microvolt (median over channels of 1.4826 times the median absolute deviation). Real recordings
 # lie between about 2 (4-45 Hz, average reference) and 200 (drifts); volts, millivolts and nanovolts lie far outside.
 SPREAD_UV = (0.1, 1000.0)
+# Amplifiers without a high-pass reach some 0.4 V, glitches of cheap ones 1 V.
+LARGEST_UV = 1e7
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,14 @@ def check_block(block: np.ndarray, layout: Sequence[Channel], where: str) -> Non
             where,
             "the same value in all samples of every EEG channel",
             "a signal",
+            "Copy the file from the vendor's archive again.",
+        )
+    volts = block[[index for index, channel in enumerate(layout) if channel.volts]]
+    if (largest := float(max(volts.max(), -volts.min()))) > LARGEST_UV:
+        raise DataProblem(
+            where,
+            f"a value of {largest:.3g} microvolt",
+            f"at most {LARGEST_UV:g}: no amplifier gives more",
             "Copy the file from the vendor's archive again.",
         )
     # Every k-th sample is enough for a robust spread; the median takes out any offset of the electrode.
