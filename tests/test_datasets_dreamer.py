@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from eegpipe import datasets
+from eegpipe.bids import convert
 from eegpipe.datasets import dreamer
-from eegpipe.datasets.formats import matlab
+from eegpipe.datasets.formats import mat5
 from eegpipe.errors import DataProblem
+from eegpipe.recording import Recording
 
 import vendor_files
+
+VARIANT = dreamer.DATASET.variants[0]
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +26,12 @@ def tree(tmp_path_factory):
 
 
 def read(root, index=0):
-    return dreamer.DATASET.read(root, dreamer.DATASET.discover(root).entries[index])
+    return VARIANT.read(root, VARIANT.discover(root).entries[index])
+
+
+def read_all(root) -> dict[str, Recording | DataProblem]:
+    found = VARIANT.read_together(root, VARIANT.discover(root).entries)
+    return {entry.id.subject: outcome for entry, outcome in found}
 
 
 @pytest.fixture
@@ -40,7 +50,7 @@ def damaged(tmp_path):
 
 
 def test_signal_and_events(tree):
-    assert datasets.recognise(tree).name == "dreamer"
+    assert [one.name for one in datasets.recognise(tree)] == ["dreamer", "mat"]
     recording = read(tree, 1)
     eeg = vendor_files.dreamer_content()["Data"][0, 1]["EEG"]
     assert recording.raw.ch_names == vendor_files.EPOC
@@ -68,15 +78,74 @@ def test_small_integers_do_not_wrap(tree):
         assert event.affect.arousal == (arousal - 3) * 2
 
 
-def test_the_file_is_parsed_once(tree, monkeypatch):
-    calls = []
-    original = matlab.read_variable
-    monkeypatch.setattr(
-        matlab, "read_variable", lambda *arguments, **named: calls.append(1) or original(*arguments, **named)
-    )
-    dreamer._parsed.cache_clear()
-    assert [read(tree, index).id.subject for index in (0, 1, 0)] == ["01", "02", "01"]
-    assert len(calls) == 1
+@pytest.fixture
+def built(monkeypatch) -> list[int]:
+    """The places of the subjects whose arrays are taken into memory, in order."""
+    places: list[int] = []
+    original = mat5.walk
+
+    def walk(*arguments, **named):
+        for part in original(*arguments, **named):
+            if isinstance(part.value, mat5.Struct):
+                places.append(part.place)
+            yield part
+
+    monkeypatch.setattr(mat5, "walk", walk)
+    return places
+
+
+def test_all_subjects_come_from_one_pass_and_equal_those_read_alone(tree, built):
+    together = read_all(tree)
+    assert built == [0, 1]
+    for index, (subject, recording) in enumerate(together.items()):
+        alone = read(tree, index)
+        assert (recording.id.subject, alone.id.subject, subject) == (f"{index + 1:02d}",) * 3
+        np.testing.assert_array_equal(recording.raw.get_data(), alone.raw.get_data())
+        assert recording.events == alone.events
+        assert (recording.sex, recording.age) == (alone.sex, alone.age)
+
+
+def test_a_subject_is_yielded_before_the_next_one_is_taken_into_memory(tree, built):
+    seen = []
+    for entry, _ in VARIANT.read_together(tree, VARIANT.discover(tree).entries):
+        seen.append((entry.id.subject, list(built)))
+    assert seen == [("01", [0]), ("02", [0, 1])]
+
+
+def test_subjects_that_are_converted_already_are_not_built(tree, tmp_path, built):
+    first = convert(dreamer.DATASET, tree, tmp_path / "bids", workers=1)
+    assert [outcome.status for outcome in first] == ["done", "done"]
+    (tmp_path / "bids/sub-01/eeg/sub-01_task-emotion_eeg.eeg").unlink()
+    built.clear()
+    second = convert(dreamer.DATASET, tree, tmp_path / "bids", workers=1)
+    assert [outcome.status for outcome in second] == ["done", "kept"]
+    assert built == [0]
+
+
+def test_constants_before_the_data_are_read_too(tmp_path):
+    content = vendor_files.dreamer_content(subjects=1, clips=3)
+    data = content.pop("Data")
+    vendor_files.dreamer(tmp_path, {**content, "Data": data}, subjects=1, clips=3)
+    assert read(tmp_path).raw.n_times == 3 * 5 * 128
+
+
+def test_a_wrong_constant_behind_the_data_refuses_every_subject(tmp_path):
+    content = vendor_files.dreamer_content(clips=3)
+    content["EEG_SamplingRate"] = 256
+    vendor_files.dreamer(tmp_path, content, clips=3)
+    entries = VARIANT.discover(tmp_path).entries
+    with pytest.raises(DataProblem, match="EEG_SamplingRate: found 256, expected 128"):
+        list(VARIANT.read_together(tmp_path, entries))
+    outcomes = convert(dreamer.DATASET, tmp_path, tmp_path / "bids", workers=1)
+    assert [outcome.status for outcome in outcomes] == ["failed", "failed"]
+    assert list((tmp_path / "bids").glob("sub-*")) == []
+
+
+def test_people_are_the_cells_in_order(tmp_path):
+    content = vendor_files.dreamer_content(subjects=2, clips=3)
+    vendor_files.dreamer(tmp_path, content, clips=3)
+    vendor_files.mark(tmp_path, subjects=2, people=[7, 12], trials=3, trial_s=[3] * 3)
+    assert {subject: one.age for subject, one in read_all(tmp_path).items()} == {"07": 22, "12": 23}
 
 
 def test_a_replaced_file_is_read_anew(tmp_path):
@@ -95,6 +164,29 @@ def test_a_broken_subject_does_not_spoil_the_others(tmp_path):
     with pytest.raises(DataProblem, match=r"Data\{1\}"):
         read(tmp_path, 0)
     assert read(tmp_path, 1).id.subject == "02"
+    outcomes = read_all(tmp_path)
+    assert "ScoreArousal" in outcomes["01"].expected
+    assert outcomes["02"].id.subject == "02"
+
+
+def test_a_subject_that_breaks_the_format_does_not_spoil_the_others(tmp_path):
+    content = vendor_files.dreamer_content(subjects=3, clips=3)
+    file = vendor_files.dreamer(tmp_path, content, subjects=3, clips=3)
+    savemat(file, {"DREAMER": content})  # not compressed, so that a byte can be found
+    damaged = bytearray(file.read_bytes())
+    second = damaged.index(b"ScoreDominance", damaged.index(b"ScoreDominance") + 20)
+    damaged[second - 60 : second] = b"\xff" * 60
+    file.write_bytes(damaged)
+    outcomes = read_all(tmp_path)
+    assert [type(one) for one in outcomes.values()] == [Recording, DataProblem, Recording]
+    assert outcomes["02"].where == "DREAMER.mat: Data{2}"
+
+
+def test_a_subject_that_claims_too_much_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    vendor_files.dreamer(tmp_path, vendor_files.dreamer_content(subjects=1, clips=3), subjects=1, clips=3)
+    monkeypatch.setattr(dreamer.reader, "_LARGEST", 100_000)
+    with pytest.raises(DataProblem, match=r"Data\{1\}: found an array .* at most 100000 are right"):
+        read(tmp_path)
 
 
 def set_clip(part, clip, array):
@@ -158,5 +250,5 @@ def test_truncated_and_absent_files(tmp_path):
     with pytest.raises(DataProblem, match="cannot be read"):
         read(tmp_path)
     file.unlink()
-    assert not dreamer.DATASET.recognise(tmp_path)
-    assert "DREAMER.mat" in dreamer.DATASET.discover(tmp_path).problems[0].found
+    assert dreamer.DATASET.recognise(tmp_path) is None
+    assert "DREAMER.mat" in VARIANT.discover(tmp_path).problems[0].found

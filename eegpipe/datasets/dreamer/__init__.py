@@ -18,6 +18,7 @@ DATASET = Dataset(
             recognise=reader.recognise,
             discover=reader.discover,
             read=reader.read,
+            read_together=reader.read_together,
             memory_gb=1.8,
             simulator=Simulator(simulate.DESIGN, simulate.write),
         ),

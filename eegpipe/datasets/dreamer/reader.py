@@ -6,7 +6,9 @@ uint8. The electrocardiogram (256 Hz) is not carried over, because a recording h
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +18,7 @@ import numpy as np
 from eegpipe import affect
 from eegpipe.datasets.base import Discovery, Facts, RecordingEntry, simulated_marker
 from eegpipe.datasets.folders import find_folder, relative, stray_note
-from eegpipe.datasets.formats import matlab
+from eegpipe.datasets.formats import mat5, matlab
 from eegpipe.datasets.signal import boundaries, eeg_channels, join
 from eegpipe.errors import DataProblem
 from eegpipe.recording import Event, Recording, RecordingId
@@ -27,7 +29,8 @@ _BASELINE_S = 61.0
 _CLIP_S = (60.0, 400.0)  # the shortest and longest clip are reported as 65 and 393 s
 SCALE = (1.0, 5.0)
 RATINGS = {"valence": "ScoreValence", "arousal": "ScoreArousal", "dominance": "ScoreDominance"}
-_LARGEST = 4 * 2**30  # bytes, decompressed: the format's own limit for one variable
+# Bytes of one subject. With clips of 400 s it would be 205 MB, electrocardiogram included.
+_LARGEST = 512 * 2**20
 _CURE = "Copy DREAMER.mat from the vendor's archive again."
 
 # What each clip was chosen to evoke, clips 1..18; the order is the same for every subject.
@@ -51,8 +54,7 @@ FACTS = Facts(
 
 
 class _Subject(NamedTuple):
-    baselines: list[np.ndarray]  # (channel, sample), float32 microvolt
-    stimuli: list[np.ndarray]
+    arrays: list[np.ndarray]  # baseline, clip, baseline, clip ...: (sample, channel), microvolt
     ratings: dict[str, np.ndarray]
     sex: str | None
     age: int | None
@@ -83,26 +85,54 @@ def discover(root: Path) -> Discovery:
 
 
 def read(root: Path, entry: RecordingEntry) -> Recording:
-    facts = FACTS.expected(root)
-    (file,) = entry.files
-    path = (root / file).resolve()
-    stat = path.stat()
-    simulated = simulated_marker(root) is not None
-    outcome = _parsed(path, file, facts, simulated, (stat.st_size, stat.st_mtime_ns))
+    [(_, outcome)] = read_together(root, [entry])
     if isinstance(outcome, DataProblem):
         raise outcome
-    subject = outcome[int(entry.id.subject) - 1]
-    if isinstance(subject, DataProblem):
-        raise subject
+    return outcome
 
-    names: list[str] = []
-    arrays: list[np.ndarray] = []
-    for clip, (baseline, stimulus) in enumerate(zip(subject.baselines, subject.stimuli, strict=True), start=1):
-        where = f"{file}: Data{{{int(entry.id.subject)}}}.EEG"
-        names += [f"{where}.baseline{{{clip}}}", f"{where}.stimuli{{{clip}}}"]
-        arrays += [baseline, stimulus]
-    lengths = [array.shape[1] for array in arrays]
-    blocks = zip(names, arrays, strict=True)
+
+def read_together(
+    root: Path, entries: Sequence[RecordingEntry]
+) -> Iterator[tuple[RecordingEntry, Recording | DataProblem]]:
+    """Each subject as the file gives it, one in memory at a time; subjects without an entry are not built.
+
+    The one variable of the file can only be read from its beginning, and what it says about itself stands behind the
+    signals. So a first pass reads that, and the second one the subjects.
+    """
+    if not entries:
+        return
+    facts = FACTS.expected(root)
+    file = entries[0].files[0]
+    path = (root / file).resolve()
+    stat = path.stat()
+    _check_constants(path, file, facts, (stat.st_size, stat.st_mtime_ns))
+    places = {facts.numbers.index(int(entry.id.subject)): entry for entry in entries}
+    simulated = simulated_marker(root) is not None
+    for part in _parts(path, file, set(places)):
+        if part.field != "Data" or part.place not in places:
+            continue
+        entry = places.pop(part.place)
+        try:
+            if isinstance(part.value, DataProblem):
+                raise part.value
+            yield entry, _recording(entry, part.value, f"{file}: Data{{{part.place + 1}}}", facts, simulated)
+        except DataProblem as problem:
+            yield entry, problem
+        del part  # before the next one is read
+        if not places:  # what follows is not needed, and the first pass has read it to the checksum
+            return
+
+
+def _parts(path: Path, file: str, places: Collection[int]) -> Iterator[mat5.Part]:
+    wanted = places.__contains__
+    return matlab.walk(path, file, "DREAMER", field="Data", wanted=wanted, largest=_LARGEST, skip=("ECG",))
+
+
+def _recording(entry: RecordingEntry, person: Any, where: str, facts: Facts, simulated: bool) -> Recording:
+    subject = _subject(person, where, facts, simulated)
+    names = [f"{where}.EEG.{part}{{{clip + 1}}}" for clip in range(facts.trials) for part in ("baseline", "stimuli")]
+    lengths = [len(array) for array in subject.arrays]
+    blocks = zip(names, (array.T for array in subject.arrays), strict=True)
     raw = join(blocks, lengths, eeg_channels(facts.channels), facts.rate_hz, facts.line_hz)
     # Nothing published says that a baseline ends where its clip begins, so a boundary separates them too.
     events = boundaries(lengths, facts.rate_hz)
@@ -126,54 +156,49 @@ def read(root: Path, entry: RecordingEntry) -> Recording:
     return Recording(entry.id, raw, events, facts.reference, facts.line_hz, {}, sex=subject.sex, age=subject.age)
 
 
-@lru_cache(maxsize=1)
-def _parsed(
-    path: Path,
-    file: str,
-    facts: Facts,
-    simulated: bool,
-    version: tuple[int, int],  # noqa: ARG001 - part of the key of the cache only
-) -> list[_Subject | DataProblem] | DataProblem:
-    """All subjects, or why the file cannot be used.
+@lru_cache(maxsize=4)
+def _constants(path: Path, file: str, version: tuple[int, int]) -> dict[str, Any] | DataProblem:  # noqa: ARG001
+    """Everything but the subjects, of which there is only the head of their cell array; or why it cannot be read.
 
-    The one variable of the file can only be read from its beginning. A process therefore reads it once (measured with
-    23 subjects and clips of 199 s: 12 s, a peak of 1.5 GB) and keeps the EEG as float32 (0.8 GB); ``version`` (bytes,
-    time of change) tells a replaced file from the one before. Refusals are returned, not raised, so that a bad file is
-    not read again for every subject.
+    ``version`` (bytes, time of change) tells a replaced file from the one before. A refusal is returned, not raised, so
+    that a bad file is not read again for every subject.
     """
+    fields: dict[str, Any] = {}
     try:
-        content = matlab.read_variable(path, file, "DREAMER", largest=_LARGEST, skip=("ECG",))
-        _check_constants(content, file, facts)
-        people = matlab.cell(matlab.struct_field(content, "Data", f"{file}: DREAMER"), f"{file}: Data")
-        if len(people) != facts.subjects:
-            raise DataProblem(f"{file}: Data", f"{len(people)} subjects", str(facts.subjects), _CURE)
+        for part in _parts(path, file, ()):
+            if part.place is None:
+                fields[part.field] = part.value
     except DataProblem as problem:
         return problem
-    subjects: list[_Subject | DataProblem] = []
-    for number in range(1, facts.subjects + 1):
-        person, people[number - 1] = people[number - 1], None  # so that the large arrays are let go one by one
-        try:
-            subjects.append(_subject(person, f"{file}: Data{{{number}}}", facts, simulated))
-        except DataProblem as problem:
-            subjects.append(problem)
-    return subjects
+    return fields
 
 
-def _check_constants(content: Any, file: str, facts: Facts) -> None:
+def _check_constants(path: Path, file: str, facts: Facts, version: tuple[int, int]) -> None:
     where = f"{file}: DREAMER"
+    fields = _constants(path, file, version)
+    if isinstance(fields, DataProblem):
+        raise fields
+    if "" in fields:
+        raise DataProblem(where, f"a {fields[''].kind} array of shape {fields[''].shape}", "one struct", _CURE)
     expected = {
         "EEG_SamplingRate": facts.rate_hz,
         "noOfSubjects": facts.subjects,
         "noOfVideoSequences": facts.trials,
     }
     for name, value in expected.items():
-        found = matlab.numbers(matlab.struct_field(content, name, where), f"{where}.{name}").ravel()
+        found = matlab.numbers(matlab.struct_field(fields, name, where), f"{where}.{name}").ravel()
         if found.shape != (1,) or found[0] != value:
             raise DataProblem(f"{where}.{name}", _listed(found), f"{value:g}", _CURE)
-    cells = matlab.cell(matlab.struct_field(content, "EEG_Electrodes", where), f"{where}.EEG_Electrodes")
+    cells = matlab.cell(matlab.struct_field(fields, "EEG_Electrodes", where), f"{where}.EEG_Electrodes")
     electrodes = tuple(matlab.text(cell) or "" for cell in cells)
     if electrodes != facts.channels:
         raise DataProblem(f"{where}.EEG_Electrodes", " ".join(electrodes), " ".join(facts.channels), _CURE)
+    people = matlab.struct_field(fields, "Data", where)
+    if not isinstance(people, mat5.Variable) or people.kind != "cell":
+        matlab.cell(people, f"{file}: Data")
+        raise AssertionError("what is no cell array was refused")
+    if math.prod(people.shape) != facts.subjects:
+        raise DataProblem(f"{file}: Data", f"{math.prod(people.shape)} subjects", str(facts.subjects), _CURE)
 
 
 def _listed(values: np.ndarray) -> str:
@@ -191,7 +216,7 @@ def _subject(person: Any, where: str, facts: Facts, simulated: bool) -> _Subject
         for clip, cell in enumerate(cells, start=1):
             array = matlab.numbers(cell, f"{where}.EEG.{part}{{{clip}}}")
             _check_clip(array, part, clip, f"{where}.EEG.{part}{{{clip}}}", facts, simulated)
-            clips[part].append(np.ascontiguousarray(array.T, dtype=np.float32))
+            clips[part].append(array)
     ratings: dict[str, np.ndarray] = {}
     low, high = SCALE
     for name, field in RATINGS.items():
@@ -207,8 +232,7 @@ def _subject(person: Any, where: str, facts: Facts, simulated: bool) -> _Subject
     age = matlab.text(matlab.struct_field(person, "Age", where)) or ""
     years = re.fullmatch(r"([0-9]{1,3})(\.0*)?", age)
     return _Subject(
-        clips["baseline"],
-        clips["stimuli"],
+        [array for pair in zip(clips["baseline"], clips["stimuli"], strict=True) for array in pair],
         ratings,
         sex if sex in ("F", "M") else None,
         int(years[1]) if years else None,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -72,17 +72,20 @@ class Variable:
 
 
 class _Source(Protocol):
+    at: int  # bytes read so far
+
     def read(self, count: int) -> bytes | bytearray: ...
 
 
 class _Plain:
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self._file, self.at = file, 0
 
     def read(self, count: int) -> bytes:
         content = self._file.read(count)
         if len(content) != count:
             raise DamagedError("the file ends in the middle of a variable")
+        self.at += count
         return content
 
 
@@ -90,7 +93,7 @@ class _Inflated:
     """The content of a compressed element. Memory grows with what really is there, not with what a size claims."""
 
     def __init__(self, file: BinaryIO, packed: int) -> None:
-        self._file, self._left, self._zlib = file, packed, zlib.decompressobj()
+        self._file, self._left, self._zlib, self.at = file, packed, zlib.decompressobj(), 0
 
     def read(self, count: int) -> bytearray:
         content = bytearray()
@@ -99,6 +102,7 @@ class _Inflated:
             if not piece and (self._zlib.eof or (not self._left and not self._zlib.unconsumed_tail)):
                 raise DamagedError("compressed content ends in the middle of a variable")
             content += piece
+        self.at += count
         return content
 
     def _next(self) -> bytes:
@@ -200,6 +204,151 @@ def read_variable(path: Path, name: str, *, largest: int, skip: Collection[str] 
 
 
 @dataclass(frozen=True)
+class Part:
+    """One part of a variable that is walked through.
+
+    field, place
+        The struct's field ("" in a variable that is a cell array), and the element's place (0 is the first) in the cell
+        array that is walked; None: the field as a whole.
+    value
+        The value; a :class:`Variable` for what was not wanted; a :class:`DamagedError` for an element that cannot be
+        read although its neighbours can.
+    """
+
+    field: str
+    place: int | None
+    value: Any
+
+
+def walk(
+    path: Path, name: str, *, field: str = "", wanted: Callable[[int], bool], largest: int, skip: Collection[str] = ()
+) -> Iterator[Part]:
+    """The elements of a cell array in file order, one in memory at a time; of others only the head is read.
+
+    Parameters
+    ----------
+    field
+        The variable is a 1 x 1 struct, and this field of it is the cell array; the others come whole, where they stand.
+        Empty: the variable itself is the cell array.
+    wanted
+        Whether the element at a place (0 is the first) is to be read.
+    largest
+        Bytes that one element, or one of the other fields, may hold.
+    skip
+        Struct fields that are not wanted, at any depth.
+
+    Yields
+    ------
+    Part
+        A cell array begins with its own head: a Part without place whose value is a :class:`Variable`. If what should
+        be the cell array is none, that head is all there is of it.
+
+    Raises
+    ------
+    KeyError, DamagedError, zlib.error
+        As :func:`read_variable`, on the way. The checksum behind the last element is read too.
+    """
+    with path.open("rb") as file:
+        for head, source in _variables(file):
+            if head.name != name:
+                continue
+            element = source.element
+            if not field:
+                yield from _cell_parts("", head, element, wanted, largest, skip)
+            elif head.kind != "struct" or math.prod(head.shape) != 1:
+                yield Part("", None, head)
+                return
+            else:
+                names = _field_names(element)
+                if len(set(names)) != len(names):
+                    raise DamagedError("a struct with two fields of one name")
+                for one in names:
+                    yield from _field_parts(one, one == field, element, wanted, largest, skip)
+            if isinstance(source.stream, _Inflated):
+                source.stream.verify()
+            return
+    raise KeyError(name)
+
+
+def _field_parts(
+    name: str, walked: bool, parent: _Element, wanted: Callable[[int], bool], largest: int, skip: Collection[str]
+) -> Iterator[Part]:
+    """One field of a struct: whole, or element by element."""
+    if not walked:
+        yield Part(name, None, _bounded(parent, largest, skip, 1))
+        return
+    opened = _open(parent)
+    if opened is None:
+        yield Part(name, None, np.empty((0, 0)))
+        return
+    element, flags, head = opened
+    if head.kind == "cell":
+        yield from _cell_parts(name, head, element, wanted, largest, skip)
+    elif head.size <= largest:
+        yield Part(name, None, _value(element, flags, head, skip, 1))
+    else:
+        yield Part(name, None, head)
+    element.skip(element.left)
+
+
+def _cell_parts(
+    field: str,
+    head: Variable,
+    element: _Element,
+    wanted: Callable[[int], bool],
+    largest: int,
+    skip: Collection[str],
+) -> Iterator[Part]:
+    yield Part(field, None, head)
+    if head.kind != "cell":
+        return
+    count = math.prod(head.shape)
+    _check_room(count, element)
+    for place in range(count):
+        yield Part(field, place, _bounded(element, largest, skip, 2, head_only=not wanted(place)))
+
+
+def _bounded(
+    parent: _Element, largest: int, skip: Collection[str], depth: int, *, head_only: bool = False
+) -> np.ndarray | str | Cell | Struct | Other | Variable | DamagedError:
+    """The next element, or only its head, or why it cannot be read; the one after it can then still be read."""
+    kind, size, packed = parent.tag()
+    if kind != _MATRIX or packed is not None or size > parent.left:
+        raise DamagedError("something else where an array should be")
+    if size == 0:
+        return Variable("", (0, 0), "double", 0) if head_only else np.empty((0, 0))
+    parent.left -= size
+    source = parent._source
+    end = source.at + size
+    value: Any
+    try:
+        element = _Element(source, size)
+        flags, shape, name = _head(element)
+        value = head = Variable(name, shape, _kind(flags), size)
+        if not head_only:
+            if size > largest:
+                raise DamagedError(f"an array of {size} bytes, at most {largest} are right")
+            value = _value(element, flags, head, skip, depth)
+    except DamagedError as error:
+        value = error
+    _Element(source, end - source.at).skip(end - source.at)
+    return value
+
+
+def _open(parent: _Element) -> tuple[_Element, int, Variable] | None:
+    """The next element of ``parent``, which must be a matrix, with its head read; None for MATLAB's ``[]``."""
+    kind, size, packed = parent.tag()
+    if kind != _MATRIX or packed is not None or size > parent.left:
+        raise DamagedError("something else where an array should be")
+    if size == 0:
+        return None
+    parent.left -= size
+    element = _Element(parent._source, size)
+    flags, shape, name = _head(element)
+    return element, flags, Variable(name, shape, _kind(flags), size)
+
+
+@dataclass(frozen=True)
 class _Open:
     """A variable of which the head is read."""
 
@@ -253,15 +402,11 @@ def _kind(flags: int) -> str:
 
 def _matrix(parent: _Element, skip: Collection[str], depth: int) -> Any:
     """The next element of ``parent``, which must be a matrix."""
-    kind, size, packed = parent.tag()
-    if kind != _MATRIX or packed is not None or size > parent.left:
-        raise DamagedError("something else where an array should be")
-    if size == 0:  # how MATLAB writes []
+    opened = _open(parent)
+    if opened is None:
         return np.empty((0, 0))
-    parent.left -= size
-    element = _Element(parent._source, size)
-    flags, shape, name = _head(element)
-    value = _value(element, flags, Variable(name, shape, _kind(flags), size), skip, depth)
+    element, flags, head = opened
+    value = _value(element, flags, head, skip, depth)
     element.skip(element.left)
     return value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,38 @@ def read_variable(path: Path, where: str, name: str, *, largest: int = _MIB, ski
     with _refusing(path, where):
         try:
             return mat5.read_variable(path, name, largest=largest, skip=skip)
+        except KeyError:
+            known = [head.name for head in mat5.list_variables(path)]
+            raise DataProblem(where, _found_names(name, known), f"a variable '{name}'", _COPY_AGAIN) from None
+
+
+def walk(
+    path: Path,
+    where: str,
+    name: str,
+    *,
+    field: str = "",
+    wanted: Callable[[int], bool],
+    largest: int,
+    skip: Collection[str] = (),
+) -> Iterator[mat5.Part]:
+    """The elements of a large cell array, one in memory at a time: :func:`mat5.walk` with refusals.
+
+    A damaged element comes as a :class:`DataProblem` in its place, the others follow.
+    """
+    with _refusing(path, where):
+        try:
+            for part in mat5.walk(path, name, field=field, wanted=wanted, largest=largest, skip=skip):
+                if not isinstance(part.value, mat5.DamagedError):
+                    yield part
+                    del part  # before the next one is read
+                    continue
+                at = f"{where}: {part.field or name}" + ("" if part.place is None else f"{{{part.place + 1}}}")
+                found = f"an array that cannot be read ({part.value})"
+                problem = DataProblem(at, found, "a complete MATLAB array", _COPY_AGAIN)
+                if part.place is None:
+                    raise problem
+                yield mat5.Part(part.field, part.place, problem)
         except KeyError:
             known = [head.name for head in mat5.list_variables(path)]
             raise DataProblem(where, _found_names(name, known), f"a variable '{name}'", _COPY_AGAIN) from None
