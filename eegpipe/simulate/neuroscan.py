@@ -1,22 +1,106 @@
 """NeuroScan CNT files as the amplifier's program writes them, and as damaged or oversized recordings turn out.
 
-Layout: :mod:`eegpipe.datasets.formats.cnt` (not used here, so that the reader and the writer share no mistake). calibration the vendors' files have is not known; it is a parameter.
+Layout: :mod:`eegpipe.datasets.formats.cnt` (not used here, so that the reader and the writer share no mistake). What
+calibration the vendors' files have is not known; it is a parameter.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+
+from eegpipe.simulate.brain import Person
+from eegpipe.simulate.continuous import Continuous, Placed, record_continuously
+from eegpipe.simulate.plan import Clip, Plan
+from eegpipe.simulate.record import Amplifier
+from eegpipe.simulate.streams import stream
 
 # Steps of a 24-bit converter over one volt. Sensitivity as the header has it: 204.8 steps of it are one microvolt.
 SENSITIVITY = float(np.float32(204.8 * 1e6 / 2**25))
 # Place and width of the fields about the person and of the session's label.
 _TEXTS = {"id": (21, 20), "name": (121, 20), "sex": (143, 1), "hand": (144, 1), "session": (205, 20)}
 _EVENT_WIDTH = {1: 8, 2: 19, 3: 19}
+_RAISE_BY, _OFFSETS_UV, _NOISE_UV = 5, 150.0, 0.5
+# What is recorded before, between and behind the clips: of the vendors' files, and where clips are shortened.
+_TAIL_S, _SHORT_GAP_S = 45, 2
+
+
+@dataclass(frozen=True, eq=False)
+class RawSession:
+    """What a CNT file holds.
+
+    counts : (channel, sample) int32, with ``calibration`` (channel,) for :func:`write_cnt`.
+    scalp
+        The scalp channels as a right reader gives them back, in the amplifier's order.
+    """
+
+    counts: np.ndarray
+    calibration: np.ndarray
+    scalp: Continuous
+
+
+def schedule(clips: Sequence[Clip], starts_s: Sequence[int], stops_s: Sequence[int]) -> tuple[list[int], int]:
+    """Where the clips begin in a raw recording, and how long it is, in seconds.
+
+    The published times if the clips have their full length; else one after the other with short gaps.
+    """
+    if all(clip.stimulus_s == stop - start for clip, start, stop in zip(clips, starts_s, stops_s, strict=True)):
+        return list(starts_s), stops_s[-1] + _TAIL_S
+    starts, at = [], _SHORT_GAP_S
+    for clip in clips:
+        starts.append(at)
+        at += clip.stimulus_s + _SHORT_GAP_S
+    return starts, at
+
+
+def record_session(
+    amplifier: Amplifier,
+    channels: Sequence[str],
+    placed: Sequence[Placed],
+    seconds: int,
+    person: Person,
+    session: int,
+    plan: Plan,
+) -> RawSession:
+    """Record a session at five times the amplifier's rate, with the channels of a CNT file.
+
+    Parameters
+    ----------
+    amplifier
+        Of the scalp channels only, so that they are the same as in a variant without the others.
+    channels
+        Names in the order of the file: the amplifier's in capitals, and any of M1, M2, VEO, HEO, ECG.
+    """
+    samples = round(seconds * amplifier.rate_hz)
+
+    def record(one: Amplifier, noise_uv: float) -> Continuous:
+        return record_continuously(
+            one, placed, samples, person, session, plan, raise_by=_RAISE_BY, offsets_uv=_OFFSETS_UV, noise_uv=noise_uv
+        )
+
+    scalp = record(amplifier, _NOISE_UV)
+    rows = {name.upper(): row for name, row in zip(amplifier.channels, scalp.signal_uv, strict=True)}
+    mastoids = replace(amplifier, channels=("M1", "M2"), bad_channels=0.0)
+    rows |= dict(zip(mastoids.channels, record(mastoids, _NOISE_UV).signal_uv, strict=True))
+    random = stream(plan.settings.seed, plan.design.name, person.subject, session, "eyes and heart")
+    beat = 2 * np.pi * person.pulse_hz * np.arange(len(rows["M1"])) / scalp.rate_hz
+    # Above against below an eye, left against right of them: what the nearest scalp electrodes see, larger.
+    rows["VEO"] = 0.8 * (rows["FP1"] + rows["FP2"]) - 1.6 * rows["FPZ"].mean()
+    rows["HEO"] = 1.5 * (rows["F7"] - rows["F8"])
+    rows["ECG"] = 900 * np.exp(8 * (np.cos(beat) - 1)) + 10 * random.standard_normal(len(beat))
+    calibration = calibrations(len(channels))
+    counts = np.empty((len(channels), len(beat)), np.int32)
+    for row, name in enumerate(channels):
+        counts[row] = to_counts(rows.pop(name)[np.newaxis], calibration[row])[0]
+    for row, name in enumerate(amplifier.channels):
+        at = channels.index(name.upper())
+        scalp.signal_uv[row] = to_microvolt(counts[at : at + 1], calibration[at])[0]
+    return RawSession(counts, calibration, scalp)
 
 
 def calibrations(channels: int) -> np.ndarray:

@@ -29,7 +29,7 @@ REFERENCE = "an electrode between CZ and CPZ"
 RAW_RATE_HZ, RATE_HZ = 1000.0, 200.0
 
 # The letters before it differ per subject: a personal abbreviation, which goes nowhere.
-TRIAL_KEY = re.compile(r"([A-Za-z]+)_eeg([0-9]{1,2})")
+TRIAL_KEY = re.compile(r"([A-Za-z0-9]+)_eeg([0-9]{1,2})")
 
 _KINDS = {"VEO": "eog", "HEO": "eog", "ECG": "ecg"}
 
@@ -56,23 +56,32 @@ def trial_keys(variables: Mapping[str, object], trials: int, where: str, folder:
     prefixes = {match[1] for match in matches.values()}
     wanted = range(1, trials + 1)
     if sorted(by_number) != list(wanted) or len(prefixes) != 1 or len(matches) != len(by_number):
-        # The letters are a personal abbreviation: a message names numbers only.
-        others = sorted((key for key in variables if key not in matches), key=natural_key)
-        found = f"the trials {numbers_text(sorted(int(match[2]) for match in matches.values())) or '(none)'}"
-        found += f" with {len(prefixes)} sets of letters" if len(prefixes) > 1 else ""
-        found += f" and the variables {numbers_text(others)}" if others else ""
-        hint = (
-            " This looks like a file of features."
-            if any(name.startswith(("de_", "psd_")) for name in variables)
-            else ""
-        )
         raise DataProblem(
             where,
-            found,
-            f"the variables <letters>_eeg1 to <letters>_eeg{trials}, one set of letters",
-            f"Copy the file from the vendor's {folder}.{hint}",
+            _found_trials(variables, matches, set(by_number), set(wanted), len(prefixes)),
+            f"<letters>_eeg1 to <letters>_eeg{trials}, one set of letters",
+            f"Copy the file from the vendor's {folder}.",
         )
     return [by_number[number] for number in wanted]
+
+
+def _found_trials(
+    variables: Iterable[str], matches: Mapping[str, object], found: set[int], wanted: set[int], letters: int
+) -> str:
+    """What is wrong with the variables. The letters are a personal abbreviation: only numbers are named."""
+    others = sorted((name for name in variables if name not in matches), key=natural_key)
+    if not matches:
+        features = any(name.startswith(("de_", "psd_")) for name in others)
+        kind = "features, " if features else ""
+        return f"{kind}the variables {numbers_text(others) or '(none)'}"
+    wrong = []
+    if missing := sorted(wanted - found):
+        wrong.append(f"no trial {numbers_text(missing)}")
+    if more := sorted(found - wanted):
+        wrong.append(f"the trials {numbers_text(more)} beside them")
+    if letters > 1:
+        wrong.append(f"{letters} sets of letters")
+    return " and ".join(wrong or ["two variables of one trial"])
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """NeuroScan CNT files: continuous EEG of 32-bit samples, read so that no field of the header is believed without proof.
 
 Layout (little-endian): a setup header of 900 bytes, 75 bytes per channel, the samples (all channels of sample 0, then
-of sample 1, ...), the event table. Offsets of the fields: NeuroScan's ``sethead.h``, the same as in MNE-Python's reader.
+of sample 1, ...), the event table. Offsets of the fields: NeuroScan's ``sethead.h``, as in MNE-Python's reader.
 
 Why not MNE: it takes the number of samples from the header, where large recordings have 0 or nonsense, guesses from it
 whether a sample has two or four bytes, and keeps name and sex of the person. Here

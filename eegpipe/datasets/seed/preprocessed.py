@@ -14,34 +14,27 @@ import numpy as np
 
 from eegpipe import affect
 from eegpipe.datasets.base import Discovery, Facts, RecordingEntry, simulated_marker
-from eegpipe.datasets.folders import find_folder, matching, natural_key, numbers_text, relative, stray_note
-from eegpipe.datasets.formats import matlab
+from eegpipe.datasets.folders import find_folder, matching, numbers_text, relative, stray_note
+from eegpipe.datasets.formats import bcmi, matlab
+from eegpipe.datasets.seed import experiment
 from eegpipe.datasets.signal import boundaries, eeg_channels, join
 from eegpipe.errors import DataProblem
 from eegpipe.recording import Event, Recording, RecordingId
 
 _FILE = re.compile(r"([0-9]{1,2})_([0-9]{8})\.mat")
 _SIDE_FILE = re.compile(r"(?i)label\.mat|readme.*|channel.order.*|.*\.xlsx|subject-id.*|.*\.json|\..*")
-_TRIAL = re.compile(r"([A-Za-z]+)_eeg([0-9]{1,2})")
 _FOLDERS = ("preprocessed_eeg", "seed_eeg", "seed")
-
-_WORDS = {-1: "negative", 0: "neutral", 1: "positive"}
-LABEL_SEQUENCE = (1, 0, -1, -1, 0, 1, -1, 0, 1, 1, 0, -1, 0, 1, -1)  # of the 15 clips, the same in every session
-_SEX = "MFFMMMFFMFFMFMF"  # subjects 1..15, from the vendor's list of participants
-
-_ORDER = (
-    "FP1 FPZ FP2 AF3 AF4 F7 F5 F3 F1 FZ F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 T7 C5 C3 C1 CZ C2 C4 C6 T8 "
-    "TP7 CP5 CP3 CP1 CPZ CP2 CP4 CP6 TP8 P7 P5 P3 P1 PZ P2 P4 P6 P8 PO7 PO5 PO3 POZ PO4 PO6 PO8 CB1 O1 OZ O2 CB2"
-)
+# SEED-IV's files have names of the same form, in eeg_raw_data/1, 2, 3 and their neighbours.
+_SEED_IV = re.compile(r"(?i)(eeg|eye)_(raw_data|feature_smooth)")
 
 FACTS = Facts(
     subjects=15,
     sessions=3,
     trials=15,
-    rate_hz=200.0,
-    channels=tuple(_ORDER.split()),
-    trial_s=(235.0, 233.0, 206.0, 238.0, 185.0, 195.0, 237.0, 216.0, 265.0, 237.0, 235.0, 233.0, 235.0, 238.0, 206.0),
-    reference="an electrode between CZ and CPZ",
+    rate_hz=bcmi.RATE_HZ,
+    channels=bcmi.ORDER_62,
+    trial_s=experiment.TRIAL_S,
+    reference=bcmi.REFERENCE,
     line_hz=50.0,
 )
 
@@ -52,7 +45,8 @@ _HISTORY: Mapping[str, Mapping[str, str | float]] = {
 
 
 def recognise(root: Path) -> bool:
-    return find_folder(root, _FILE, _FOLDERS) is not None
+    folder = find_folder(root, _FILE, _FOLDERS)
+    return folder is not None and not _SEED_IV.fullmatch(folder.resolve().parent.name)
 
 
 def discover(root: Path) -> Discovery:
@@ -110,7 +104,7 @@ def read(root: Path, entry: RecordingEntry) -> Recording:
     facts = FACTS.expected(root)
     assert facts.trial_s is not None
     signal, *label_file = entry.files
-    labels = _labels(root, label_file[0], facts.trials) if label_file else LABEL_SEQUENCE[: facts.trials]
+    labels = _labels(root, label_file[0], facts.trials) if label_file else experiment.LABEL_SEQUENCE[: facts.trials]
     lengths = [round(facts.rate_hz * duration) + 1 for duration in facts.trial_s]
     keys = _trial_keys(root / signal, signal, facts, lengths)
 
@@ -118,7 +112,7 @@ def read(root: Path, entry: RecordingEntry) -> Recording:
 
     def blocks() -> Iterator[tuple[str, np.ndarray]]:
         for number, key in enumerate(keys, start=1):
-            where = f"{signal}: trial {number} ({key})"
+            where = f"{signal}: trial {number}"
             yield where, matlab.numbers(matlab.read_variable(root / signal, signal, key, largest=largest), where)
 
     raw = join(blocks(), lengths, eeg_channels(facts.channels), facts.rate_hz, facts.line_hz)
@@ -132,18 +126,18 @@ def read(root: Path, entry: RecordingEntry) -> Recording:
                 kind="stimulus",
                 trial=trial,
                 stimulus=f"seed/{trial:02d}",
-                label=_WORDS[label],
-                affect=affect.from_word(_WORDS[label]),
+                label=experiment.WORDS[label],
+                affect=affect.from_word(experiment.WORDS[label]),
             )
         )
-    sex = _SEX[int(entry.id.subject) - 1]
+    sex = experiment.SEX[int(entry.id.subject) - 1]
     return Recording(entry.id, raw, events, facts.reference, facts.line_hz, _HISTORY, sex=sex)
 
 
 def _labels(root: Path, file: str, trials: int) -> tuple[int, ...]:
     where = f"{file}: label"
     values = matlab.numbers(matlab.read_variable(root / file, file, "label"), where).ravel()
-    expected = LABEL_SEQUENCE[:trials]
+    expected = experiment.LABEL_SEQUENCE[:trials]
     if values.shape != (trials,) or tuple(values) != expected:
         raise DataProblem(
             where,
@@ -157,27 +151,15 @@ def _labels(root: Path, file: str, trials: int) -> tuple[int, ...]:
 def _trial_keys(path: Path, where: str, facts: Facts, lengths: list[int]) -> list[str]:
     """The variable of every trial in order, after a check of names and shapes that reads no signal."""
     variables = matlab.list_variables(path, where)
-    matches = {key: match for key in variables if (match := _TRIAL.fullmatch(key))}
-    by_number = {int(match[2]): key for key, match in matches.items()}
-    prefixes = {match[1] for match in matches.values()}
-    wanted = range(1, facts.trials + 1)
-    if sorted(by_number) != list(wanted) or len(prefixes) != 1 or len(matches) != len(by_number):
-        names = sorted(matches or variables, key=natural_key)
-        hint = " This looks like ExtractedFeatures." if any(name.startswith("de_") for name in variables) else ""
-        raise DataProblem(
-            where,
-            f"the variables {numbers_text(names) or '(none)'}",
-            f"<letters>_eeg1 to <letters>_eeg{facts.trials}, one set of letters",
-            f"Copy the file from the vendor's Preprocessed_EEG.{hint}",
-        )
-    for number, length in zip(wanted, lengths, strict=True):
-        shape, kind = variables[by_number[number]]
+    keys = bcmi.trial_keys(variables, facts.trials, where, "Preprocessed_EEG")
+    for number, (key, length) in enumerate(zip(keys, lengths, strict=True), start=1):
+        shape, kind = variables[key]
         expected = (len(facts.channels), length)
         if shape != expected or kind != "double":
             raise DataProblem(
-                f"{where}: trial {number} ({by_number[number]})",
+                f"{where}: trial {number}",
                 f"{kind} of shape {shape}",
                 f"double of shape {expected}: channels x (200 Hz x seconds + 1)",
                 "Copy the file from the vendor's Preprocessed_EEG.",
             )
-    return [by_number[number] for number in wanted]
+    return keys

@@ -1,8 +1,11 @@
-"""SEED's ``Preprocessed_EEG``: one MAT file per person and day, 200 Hz, 0-75 Hz, artefacts still in it."""
+"""SEED, simulated: its experiment, and ``Preprocessed_EEG`` (a MAT file per person and day, 200 Hz, 0-75 Hz)."""
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
+
+import numpy as np
 
 from eegpipe.affect import from_word
 from eegpipe.progress import Advance
@@ -28,6 +31,7 @@ DESIGN = Design(
         Clip(number, WORDS[_WORDS[code]], _WORDS[code], seconds)
         for number, (code, seconds) in enumerate(zip(_LABELS, _SECONDS, strict=True), start=1)
     ),
+    trap_people=(1, 2, 10, 11),  # 10 sorts before 2 as text; raw recordings with four kinds of wrong head
 )
 
 _CHANNELS = (
@@ -74,20 +78,31 @@ _PREFIXES = (
 
 
 def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
-    """Write ``Preprocessed_EEG/`` into ``folder``."""
-    files = folder / "Preprocessed_EEG"
-    files.mkdir()
+    """Write ``Preprocessed_EEG/`` into ``folder``; with traps as it lies in the package, beside its neighbours."""
+    package = folder / "SEED_EEG" if plan.traps else folder
+    files = package / "Preprocessed_EEG"
+    files.mkdir(parents=True)
     codes = [_CODES[str(clip.label)] for clip in plan.clips]
     write_mat(files / "label.mat", {"label": smallest_integers([codes])})
+    if plan.traps:
+        _neighbours(package, codes)
     rate = round(AMPLIFIER.rate_hz)
-    blocks = [Block(rate * clip.stimulus_s + 1, clip) for clip in plan.clips]
+    blocks = [Block(rate * clip.stimulus_s + 1, clip, key=place) for place, clip in enumerate(plan.clips)]
     for subject in plan.people:
         person = draw_person(plan.settings.seed, DESIGN.name, subject)
         for session in range(1, plan.sessions + 1):
             recorded = record(AMPLIFIER, blocks, person, session, plan)
             prefix, day = _PREFIXES[subject - 1], _DAYS[subject - 1][session - 1]
             arrays = {f"{prefix}_eeg{trial}": array for trial, array in enumerate(recorded.blocks_uv, start=1)}
-            write_mat(files / f"{subject}_{day}.mat", arrays)
+            if plan.traps:  # as text: _eeg10 before _eeg2
+                arrays = dict(sorted(arrays.items()))
+            path = files / f"{subject}_{day}.mat"
+            write_mat(path, arrays)
+            if plan.traps and subject == 2:
+                _drop_checksum(path)
+            if plan.traps and session == 1:  # the same name, other content
+                feature = {f"de_LDS{trial}": np.zeros((62, 2, 5)) for trial in range(1, len(blocks) + 1)}
+                write_mat(package / "ExtractedFeatures" / path.name, feature)
 
             shown, onset = [], 0
             for block in blocks:
@@ -96,3 +111,22 @@ def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
                 onset += block.samples
             truth.add_recorded(RecordingId(f"{subject:02d}", str(session)), plan, AMPLIFIER, recorded, shown)
             advance()
+
+
+def _neighbours(package: Path, codes: list[int]) -> None:
+    """What lies beside the recordings: texts, features with the recordings' names, labels with other codes."""
+    (package / "Preprocessed_EEG" / "readme.txt").write_text("Preprocessed EEG, 200 Hz.\n", encoding="utf-8")
+    features = package / "ExtractedFeatures"
+    features.mkdir()
+    write_mat(features / "label.mat", {"label": smallest_integers([codes])})
+    # The vendor's table counts 2, 1, 0 where label.mat has 1, 0, -1. Only the name of that .xlsx matters here.
+    (package / "SEED_stimulation.xlsx").write_bytes(b"PK\x05\x06" + bytes(18))
+    (package / "Channel Order.xlsx").write_bytes(b"PK\x05\x06" + bytes(18))
+
+
+def _drop_checksum(path: Path) -> None:
+    """Cut the checksum off the first compressed variable, as some of the vendor's files have it."""
+    content = path.read_bytes()
+    length = struct.unpack_from("<I", content, 132)[0]
+    shorter = content[:132] + struct.pack("<I", length - 4) + content[136 : 136 + length - 4]
+    path.write_bytes(shorter + content[136 + length :])
