@@ -1,11 +1,11 @@
 """Damaged, changed and hostile vendor files: made from simulated trees by a seeded generator, and judged.
 
-Each case takes the simulated tree of one variant of one data set, changes one thing, and converts it to BIDS in a process
-of its own. What may come out of it: every recording either is refused with one clear message, or is what the files
-say. Never a traceback, a crash, a hang, memory beyond a few times the file, a program that ran, or anything
+Each case takes the simulated tree of one variant of one data set, changes one thing, and converts it to BIDS in a
+process of its own. What may come out of it: every recording either is refused with one clear message, or is what the
+files say. Never a traceback, a crash, a hang, memory beyond a few times the file, a program that ran, or anything
 half-written.
 
-    python tests/corpus.py --cases 2000 --seed 1      # the long run; prints what went wrong, exit code 1 if anything did
+    python tests/corpus.py --cases 2000 --seed 1    # the long run; prints what went wrong, then the exit code is 1
 
 Bytes inside numbers that carry no checksum (pickles, CNT, EDF, plain MATLAB) can change without any reader seeing
 it. So after a change of bytes only the structure must be right (stimuli, labels, channels); after a change of meaning
@@ -15,6 +15,7 @@ it. So after a change of bytes only the structure must be right (stimuli, labels
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import hashlib
 import io
@@ -41,6 +42,7 @@ import numpy as np
 LONGEST_S = 30
 # Of memory beyond what the process had: 4 times the largest file, and what the libraries need for any file at all.
 MEMORY_PER_BYTE, MEMORY_ALLOWANCE = 4, 96 * 2**20
+UNTOUCHED = "untouched"
 RAN = "a-program-ran"  # the file that a hostile pickle would make
 MARKER = "eegpipe-simulated.json"
 
@@ -145,8 +147,8 @@ ARRAYS: dict[str, Callable[[np.ndarray, random.Random], Any]] = {
     "complex": lambda array, _: array + 1j,
     "truth values": lambda array, _: array > 0,
     "objects": lambda array, _: array.astype(object) if 0 < array.size < 10_000 else np.array([1.0, "a"], object),
-    "nothing": lambda array, _: np.empty((0, 0)),
-    "one number": lambda array, _: np.float64(3.0),
+    "nothing": lambda *_: np.empty((0, 0)),
+    "one number": lambda *_: np.float64(3.0),
     "NaN": _one_value(np.nan),
     "infinity": _one_value(np.inf),
     "huge": _one_value(1e30),
@@ -191,7 +193,7 @@ def hostile_pickles(place: Path) -> list[bytes]:
     ]
 
 
-# --- files that are opened, changed in meaning and written again --------------------------------------------------------
+# --- files that are opened, changed in meaning and written again ------------------------------------------------------
 
 
 def _leaves(value: Any, path: tuple = ()) -> Iterator[tuple[tuple, np.ndarray]]:
@@ -449,6 +451,8 @@ class Case:
 
     def apply(self, tree: Path) -> tuple[str, str]:
         """Change the tree; (kind of change: bytes, meaning or tree, what was changed)."""
+        if self.seed == UNTOUCHED:
+            return "meaning", "nothing"
         dice = random.Random(self.seed)
         files = sorted(path for path in tree.rglob("*") if path.is_file() and path.name != MARKER)
         # By size too: a large signal file deserves more than one of many small tables.
@@ -497,8 +501,10 @@ def bases(root: Path, *, seed: int, names: list[str] | None = None) -> list[Base
 
 
 def cases(made: list[Base], count: int, *, seed: int) -> list[Case]:
-    """``count`` cases, spread evenly over the trees."""
-    return [Case(made[number % len(made)], f"{seed}/{number}") for number in range(count)]
+    """``count`` cases, spread evenly over the trees, after one for each tree in which nothing is changed."""
+    return [Case(base, UNTOUCHED) for base in made] + [
+        Case(made[number % len(made)], f"{seed}/{number}") for number in range(count)
+    ]
 
 
 # --- judging ----------------------------------------------------------------------------------------------------------
@@ -527,10 +533,8 @@ def run_case(case: Case) -> Verdict:
             with os.fdopen(reading, "rb") as pipe:
                 answer = _read_for(pipe, LONGEST_S + 5)
         finally:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             _, status = os.waitpid(child, 0)
         seconds = time.monotonic() - begin
         if not answer:
@@ -538,6 +542,8 @@ def run_case(case: Case) -> Verdict:
             hung = seconds > LONGEST_S
             return Verdict(case, "?", "hang" if hung else "crash", f"signal {number} after {seconds:.1f} s", seconds)
         told = json.loads(answer)
+        if case.seed == UNTOUCHED and told["result"] == "refused":
+            told["result"] = "refused although nothing was changed"
         return Verdict(case, told["what"], told["result"], told["fault"], seconds, told["memory"])
 
 

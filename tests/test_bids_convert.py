@@ -23,6 +23,7 @@ from eegpipe.bids import (
     write_recording,
     write_root,
 )
+from eegpipe.datasets.base import Irregularity
 from eegpipe.errors import DataProblem
 from eegpipe.parallel import Outcome
 from eegpipe.recording import RecordingId
@@ -174,6 +175,33 @@ def test_a_vendor_file_is_hashed_once(raw: Path, out: Path, monkeypatch: pytest.
     convert(shared, raw, out, workers=1)
     assert hashed == [raw / "s01.txt"]
     assert len({read_sidecar(out, recording)["Fingerprint"] for recording in list_recordings(out)}) == 3
+
+
+def test_the_bytes_of_another_recording_are_refused(raw: Path, out: Path, monkeypatch: pytest.MonkeyPatch):
+    (raw / "s03.txt").write_bytes((raw / "s01.txt").read_bytes())
+    assert set(statuses(convert(DATASET, raw, out, workers=1)).values()) == {"done"}  # small files may be alike
+    monkeypatch.setattr(conversion, "_TWIN_BYTES", 1)
+    outcomes = convert(DATASET, raw, out, workers=1)
+    assert statuses(outcomes) == {"sub-01": "failed", "sub-02": "kept", "sub-03": "failed"}
+    assert "found the same bytes as in sub-03_task-emotion" in outcomes[0].problem
+    assert participants(out) == ["sub-02"]
+
+
+def test_quality_names_every_recording_and_the_reason(raw: Path, out: Path):
+    (raw / "s02.txt").write_text("something else")
+    listed = replace(DATASET, irregularities=(Irregularity("X1", "s02", "It is known to be broken."),))
+    outcomes = convert(listed, raw, out, workers=1)
+    assert "Known (X1): It is known to be broken." in outcomes[1].problem
+    lines = (out / "quality.tsv").read_text().splitlines()
+    rows = [dict(zip(lines[0].split("\t"), line.split("\t"), strict=True)) for line in lines[1:]]
+    assert [(row["recording"], row["status"], row["known"]) for row in rows] == [
+        ("sub-01_task-emotion", "ok", "n/a"),
+        ("sub-02_task-emotion", "failed", "X1"),
+        ("sub-03_task-emotion", "ok", "n/a"),
+    ]
+    assert rows[1]["problem"].startswith("s02.txt: found another text")
+    assert rows[0]["trials"] == "4"
+    assert "quality.tsv" in (out / ".bidsignore").read_text()
 
 
 def test_root_files_say_what_it_is(raw: Path, out: Path):

@@ -1,7 +1,7 @@
 """The stage ``bids``: a vendor's folder to a BIDS folder, recording by recording, only what changed.
 
-``quality.tsv`` at the root of the BIDS folder has a row for every recording that the vendor's folder holds, and for every
-problem of the folder itself. A recording that fails leaves no output, not even an old one; the others go on.
+``quality.tsv`` at the root of the BIDS folder has a row for every recording that the vendor's folder holds, and for
+every problem of the folder itself. A recording that fails leaves no output, not even an old one; the others go on.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ COLUMNS = ("recording", "status", "problem", "known", "duration_s", "rate_hz", "
 # What can change without any recording changing: words, and where jobs run.
 _NO_EFFECT = ("eegpipe.__init__", "eegpipe.errors", "eegpipe.parallel", "eegpipe.progress")
 _SIMULATOR = "eegpipe.simulate"
+# Smaller files may be alike by right: labels, times, ratings.
+_TWIN_BYTES = 16 * 2**10
 _log = logging.getLogger(__name__)
 
 
@@ -92,10 +94,15 @@ def convert(
     for recording in list_recordings(out):
         if recording not in wanted:
             remove_recording(out, recording)
-    fingerprints = _fingerprints(dataset, form, discovery)
+    digests = _digests(discovery)
+    fingerprints = _fingerprints(dataset, form, discovery, digests)
+    twins = _twins(discovery, digests)
     outcomes: dict[Any, Outcome] = {}
     waiting = []
     for entry in discovery.entries:
+        if entry.id in twins:
+            outcomes[entry.id] = _failed(dataset, entry.id.stem, twins[entry.id])
+            continue
         sidecar = read_sidecar(out, entry.id)
         if sidecar.get(FINGERPRINT) == fingerprints[entry.id.stem] and is_complete(out, entry.id):
             outcomes[entry.id] = Outcome(entry.id.stem, "kept", _row(sidecar, out, entry.id))
@@ -241,11 +248,42 @@ def _cell(value: Any) -> str:
     return " ".join(str(value).split())  # the table's own separators cannot stand in a cell
 
 
-def _fingerprints(dataset: Dataset, variant: Variant, discovery: Discovery) -> dict[str, str]:
-    """Stem -> fingerprint. Every vendor file is hashed once, however many recordings it holds."""
+def _digests(discovery: Discovery) -> dict[str, str | None]:
+    """File -> SHA-256. Every vendor file is hashed once, however many recordings it holds."""
     files = sorted({file for entry in discovery.entries for file in entry.files})
     with ThreadPoolExecutor(max_workers=4) as threads:  # hashing is outside the interpreter's lock
-        digests = dict(zip(files, threads.map(lambda file: _digest_or_none(discovery.root / file), files), strict=True))
+        return dict(zip(files, threads.map(lambda file: _digest_or_none(discovery.root / file), files), strict=True))
+
+
+def _twins(discovery: Discovery, digests: Mapping[str, str | None]) -> dict[RecordingId, DataProblem]:
+    """Recordings whose large files have the bytes of another recording's: one of the two was copied over the other.
+
+    Nothing in the files tells which is right. Left in, one person would be trained on and tested on.
+    """
+    owners: dict[str, dict[str, RecordingId]] = {}
+    for entry in discovery.entries:
+        for file in entry.files:
+            digest = digests[file]
+            if digest and (discovery.root / file).stat().st_size >= _TWIN_BYTES:
+                owners.setdefault(digest, {})[file] = entry.id
+    twins = {}
+    for files in owners.values():
+        if len(set(files.values())) > 1:
+            for recording in files.values():
+                others = sorted({other.stem for other in files.values()} - {recording.stem})
+                twins[recording] = DataProblem(
+                    recording.stem,
+                    f"the same bytes as in {', '.join(others)}",
+                    "a recording of its own",
+                    "One was copied over the other: copy both from the vendor's archive again.",
+                )
+    return twins
+
+
+def _fingerprints(
+    dataset: Dataset, variant: Variant, discovery: Discovery, digests: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Stem -> fingerprint."""
     # The number of subjects changes nothing for the others.
     facts = replace(variant.facts.expected(discovery.root), subjects=0, people=())
     read: Any = variant.read

@@ -247,8 +247,8 @@ def positions_from(rows: Sequence[Row]) -> dict[str, tuple[float, float, float]]
 def facts(recording: Recording, extra: Mapping[str, Any]) -> dict[str, Any]:
     """``*_eeg.json``: what BIDS requires and what is known of the rest. ``extra`` comes last and wins.
 
-    ``SubjectSex``, ``SubjectAge`` and :data:`NOTES` are eegpipe's own keys: participants.tsv is made from the first two, so that
-    jobs side by side never write one file.
+    ``SubjectSex``, ``SubjectAge`` and :data:`NOTES` are eegpipe's own keys: participants.tsv is made from the
+    first two, so that jobs side by side never write one file.
     """
     raw = recording.raw
     kinds = [CHANNEL_TYPES[kind] for kind in raw.get_channel_types()]
