@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from eegpipe.simulate.artefacts import Artefact
+from eegpipe.simulate.artefacts import Artefact, Body
 from eegpipe.simulate.brain import Person
 from eegpipe.simulate.plan import Plan
 from eegpipe.simulate.record import Amplifier, Block, record
@@ -36,6 +36,8 @@ class Continuous:
         What stands in the file before it is rounded, and the brain's part of it.
     rate_hz
         The file's: the amplifier's times ``raise_by``.
+    blocks, bodies
+        All blocks in order, gaps included, and what the channels beside the EEG see in each, at the amplifier's rate.
     """
 
     signal_uv: np.ndarray
@@ -43,6 +45,8 @@ class Continuous:
     rate_hz: float
     artefacts: list[Artefact] = field(default_factory=list)
     bad_channels: dict[str, str] = field(default_factory=dict)
+    blocks: list[Block] = field(default_factory=list)
+    bodies: list[Body] = field(default_factory=list)
 
 
 def record_continuously(
@@ -101,6 +105,8 @@ def record_continuously(
         rate_hz=amplifier.rate_hz * raise_by,
         artefacts=recorded.artefacts,
         bad_channels=recorded.bad_channels,
+        blocks=blocks,
+        bodies=recorded.bodies,
     )
 
 
