@@ -23,8 +23,8 @@ from eegpipe.datasets.base import (
     Variant,
     simulated_marker,
 )
-from eegpipe.datasets.folders import find_folder, matching, natural_key, numbers_text, relative, stray_note
-from eegpipe.datasets.formats import matlab
+from eegpipe.datasets.folders import find_folder, matching, numbers_text, relative, stray_note
+from eegpipe.datasets.formats import bcmi, matlab
 from eegpipe.datasets.signal import boundaries, eeg_channels, join
 from eegpipe.errors import DataProblem
 from eegpipe.progress import Advance
@@ -43,7 +43,6 @@ _SIDE_FILE = re.compile(r"(?i)readme.*|channel.order.*|channel_62_pos\.locs|.*\.
 _README = re.compile(r"(?i)readme(\.txt|\.md)?")
 _README_LABELS = re.compile(r"session\s*([1-3])_label\s*=\s*\[([^\]]*)\]", re.IGNORECASE)
 _LARGEST_README = 1 << 20
-_TRIAL = re.compile(r"([A-Za-z]+)_eeg([0-9]{1,2})")
 _FOLDERS = ("eeg_raw_data", "seed_iv", "seed-iv", "seediv")
 # These folders hold files of the same names in the same session folders, which are no signals.
 _NO_SIGNAL = ("eeg_feature_smooth", "eye_raw_data", "eye_feature_smooth")
@@ -75,18 +74,13 @@ _DATES = (  # of subjects 1 to 15 in each session
 DATES = tuple(tuple(dates.split()) for dates in _DATES)
 _SEX = "MMFFFMMFFFFMMFF"  # subjects 1..15
 
-_ORDER = (
-    "FP1 FPZ FP2 AF3 AF4 F7 F5 F3 F1 FZ F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 T7 C5 C3 C1 CZ C2 C4 C6 T8 "
-    "TP7 CP5 CP3 CP1 CPZ CP2 CP4 CP6 TP8 P7 P5 P3 P1 PZ P2 P4 P6 P8 PO7 PO5 PO3 POZ PO4 PO6 PO8 CB1 O1 OZ O2 CB2"
-)
-
 FACTS = Facts(
     subjects=15,
     sessions=3,
     trials=24,
-    rate_hz=200.0,
-    channels=tuple(_ORDER.split()),
-    reference="an electrode between CZ and CPZ",
+    rate_hz=bcmi.RATE_HZ,
+    channels=bcmi.ORDER_62,
+    reference=bcmi.REFERENCE,
     line_hz=50.0,
 )
 
@@ -191,7 +185,7 @@ def _read(root: Path, entry: RecordingEntry) -> Recording:
 
     def blocks() -> Iterator[tuple[str, np.ndarray]]:
         for number, key in enumerate(keys, start=1):
-            where = f"{signal}: trial {number} ({key})"
+            where = f"{signal}: trial {number}"
             yield where, matlab.numbers(matlab.read_variable(root / signal, signal, key, largest=largest), where)
 
     raw = join(blocks(), lengths, eeg_channels(facts.channels), facts.rate_hz, facts.line_hz)
@@ -238,25 +232,12 @@ def _check_labels(path: Path, where: str, session: int) -> None:
 def _trials(path: Path, where: str, session: int, facts: Facts) -> tuple[list[str], list[int]]:
     """The variable and the samples of every trial in order, after a check of names and shapes that reads no signal."""
     variables = matlab.list_variables(path, where)
-    matches = {key: match for key in variables if (match := _TRIAL.fullmatch(key))}
-    by_number = {int(match[2]): key for key, match in matches.items()}
-    prefixes = {match[1] for match in matches.values()}
-    wanted = range(1, facts.trials + 1)
-    if sorted(by_number) != list(wanted) or len(prefixes) != 1 or len(matches) != len(by_number):
-        names = sorted(matches or variables, key=natural_key)
-        hint = " This looks like eeg_feature_smooth." if any(name.startswith("de_") for name in variables) else ""
-        raise DataProblem(
-            where,
-            f"the variables {numbers_text(names) or '(none)'}",
-            f"<letters>_eeg1 to <letters>_eeg{facts.trials}, one set of letters",
-            f"{_COPY}{hint}",
-        )
-    keys = [by_number[number] for number in wanted]
+    keys = bcmi.trial_keys(variables, facts.trials, where, "eeg_raw_data")
     durations = facts.durations(session)
     lengths = []
     for number, key in enumerate(keys, start=1):
         shape, kind = variables[key]
-        told = f"{where}: trial {number} ({key})"
+        told = f"{where}: trial {number}"
         rows, length = shape if len(shape) == 2 else (0, 0)
         if rows != len(facts.channels) or kind not in _KINDS:
             expected = f"double of shape ({len(facts.channels)}, samples)"
