@@ -6,7 +6,7 @@ it back exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Spread of scalp EEG in microvolt (median over channels of 1.4826 times the median absolute deviation). Real recordings
 # lie between about 2 (4-45 Hz, average reference) and 200 (drifts); volts, millivolts and nanovolts lie far outside.
 SPREAD_UV = (0.1, 1000.0)
+_PIECES, _PIECE = 32, 256  # so many pieces of so many samples of a long recording
 # Amplifiers without a high-pass reach some 0.4 V, glitches of cheap ones 1 V.
 LARGEST_UV = 1e7
 
@@ -75,18 +76,15 @@ def check_block(block: np.ndarray, layout: Sequence[Channel], where: str) -> Non
             "a signal",
             "Copy the file from the vendor's archive again.",
         )
-    volts = block[[index for index, channel in enumerate(layout) if channel.volts]]
-    if (largest := float(max(volts.max(), -volts.min()))) > LARGEST_UV:
+    volts = [row for row, channel in zip(block, layout, strict=True) if channel.volts]
+    if (largest := max(max(float(row.max()), -float(row.min())) for row in volts)) > LARGEST_UV:
         raise DataProblem(
             where,
             f"a value of {largest:.3g} microvolt",
             f"at most {LARGEST_UV:g}: no amplifier gives more",
             "Copy the file from the vendor's archive again.",
         )
-    # Every k-th sample is enough for a robust spread; the median takes out any offset of the electrode.
-    thinned = np.array([row[:: max(1, block.shape[1] // 4096)] for row in scalp], dtype=np.float64)
-    deviation = np.abs(thinned - np.median(thinned, axis=1, keepdims=True))
-    spread = 1.4826 * np.median(deviation, axis=1)
+    spread = np.median([_spread(piece) for piece in _pieces(scalp)], axis=0)
     moving = spread[spread > 0]
     typical = float(np.median(moving)) if moving.size else 0.0
     low, high = SPREAD_UV
@@ -99,6 +97,25 @@ def check_block(block: np.ndarray, layout: Sequence[Channel], where: str) -> Non
             "The values are taken as microvolt and never rescaled by guess: restore the vendor's file, "
             "or leave this recording out.",
         )
+
+
+def _pieces(rows: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """What the spread is taken from, (channel, sample): the whole, or short pieces of a recording that is long.
+
+    Over an hour the offset of an electrode may drift by millivolts, which says nothing about the unit.
+    """
+    length = len(rows[0])
+    if length <= _PIECES * _PIECE:
+        yield np.array(rows, dtype=np.float64)
+        return
+    for start in np.linspace(0, length - _PIECE, _PIECES).astype(int):
+        yield np.array([row[start : start + _PIECE] for row in rows], dtype=np.float64)
+
+
+def _spread(piece: np.ndarray) -> np.ndarray:
+    """(channel,) robust standard deviation about the median, which takes out any offset of the electrode."""
+    deviation = np.abs(piece - np.median(piece, axis=1, keepdims=True))
+    return 1.4826 * np.median(deviation, axis=1)
 
 
 def _unit_guess(spread: float) -> str:
