@@ -90,11 +90,13 @@ def read_key(path: Path, numbers: Sequence[int]) -> dict[str, int] | None:
 
 def write_key(path: Path, key: dict[str, int]) -> None:
     """Write the table, once, readable by its owner only."""
-    lines = ["\t".join(_HEADER), *(f"{name}\t{number}" for name, number in sorted(key.items(), key=lambda one: one[1]))]
+    text = io.StringIO(newline="")
+    rows = sorted(key.items(), key=lambda one: one[1])
+    csv.writer(text, delimiter="\t", lineterminator="\n").writerows([_HEADER, *rows])
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            file.write("\n".join([*lines, ""]))
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(text.getvalue())
     except FileExistsError:  # another process was faster; it wrote the same
         return
     except OSError as error:

@@ -86,9 +86,17 @@ def _people(folder: Path) -> list[Path]:
     return [child for child in folder.iterdir() if child.is_dir() and not _NO_PERSON.fullmatch(child.name)]
 
 
+def _files(folder: Path) -> list[Path]:
+    """The files of a person's folder; none if it cannot be opened, since the system's own message would name it."""
+    try:
+        return [child for child in folder.iterdir() if child.is_file()]
+    except OSError:
+        return []
+
+
 def _parts(folder: Path) -> list[tuple[int, Path]]:
     """(part, file) of the files that are called after the folder."""
-    pairs = ((_PART.fullmatch(file.name), file) for file in folder.iterdir())
+    pairs = ((_PART.fullmatch(file.name), file) for file in _files(folder))
     own = [(len(match[2]), file) for match, file in pairs if match and match[1].casefold() == folder.name.casefold()]
     return sorted(own)
 
@@ -122,7 +130,7 @@ def discover(root: Path) -> Discovery:
     for person in _numbered(folder, facts, found):
         where = f"{folder.name}: subject {person.number:02d}"
         parts = _parts(person.folder)
-        stray += sum(file.is_file() for file in person.folder.iterdir()) - len(parts)
+        stray += len(_files(person.folder)) - len(parts)
         if problem := _problem_of(parts, where):
             found.problems.append(problem)
             continue
@@ -182,7 +190,7 @@ def _problem_of(parts: list[tuple[int, Path]], where: str) -> DataProblem | None
             found = f"{len(files)} files" if files else "no file"
             expected = f"one file called after its folder, ending in {ending}"
             return DataProblem(f"{where}: part {number}", found, expected, _CURE)
-        if not files[0].is_file() or not files[0].stat().st_size:
+        if not files[0].stat().st_size:
             return DataProblem(f"{where}: part {number}", "an empty file", "34 trials in two files", _CURE)
     return None
 
