@@ -2,6 +2,9 @@
 
 The pickles hold the last 30 s of each clip in order of clip number, 0.05-47 Hz, eye components removed, average of all
 32 channels as reference. The ratings stand in order of presentation, which differs per person.
+
+The people, their ratings and the order of their clips are the same in all variants, as is the brain during the last
+30 s of a clip (``simulate_raw.py``, ``simulate_rehost.py``).
 """
 
 from __future__ import annotations
@@ -44,6 +47,8 @@ DESIGN = Design(
     people=tuple(range(123)),
     sessions=1,
     clips=tuple(_clip(number, label) for number, label in enumerate(_LABELS, start=1)),
+    # The file of wrong scale, one of each group, one who saw the longer version of clip 22.
+    trap_people=(0, 23, 40, 61),
 )
 
 _CHANNELS = (
@@ -65,52 +70,96 @@ AMPLIFIER = Amplifier(
 # Files of the release whose numbers are about 3,000 times too large.
 _SCALED = {23: 3000.0}
 # Sampling rate and unit text of the raw files, which the table of people repeats.
-_RAW_1000_HZ = {0, 1, 2, 3, 6, 7, *range(61, 123)}
-_UNIT_LOST = {4, 5, *range(8, 36), 58, 59, 60}
-_LAST_OF_COHORT_1 = 60
+RAW_1000_HZ = frozenset({0, 1, 2, 3, 6, 7, *range(61, 123)})
+UNIT_LOST = frozenset({4, 5, *range(8, 36), 58, 59, 60})
+LAST_OF_COHORT_1 = 60
 
 
 def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
-    """Write ``Processed_data/``, ``Data/`` and ``Recording_info.csv`` into ``folder``."""
+    """Write ``Processed_data/``, ``Data/`` and ``Recording_info.csv`` into ``folder``.
+
+    With traps also ``EEG_Features/`` with its doubled suffixes, ``Data/Data/``, and one file in another scale.
+    """
     (folder / "Processed_data").mkdir()
     rate_hz = round(AMPLIFIER.rate_hz)
-    blocks = [Block(rate_hz * clip.stimulus_s, clip) for clip in plan.clips]
+    blocks = [last_block(clip, rate_hz * clip.stimulus_s) for clip in plan.clips]
     seed = plan.settings.seed
-    people = ["sub,Gender,Age,Cohort ,Sample_rate,Unit"]
     for subject in plan.people:
         name = f"sub{subject:03d}"
-        people.append(_person_row(seed, subject, name))
         recorded = record(AMPLIFIER, blocks, draw_person(seed, DESIGN.name, subject), 1, plan)
-        if subject in _SCALED:
+        if plan.traps and subject in _SCALED:
             recorded.blocks_uv = [array * _SCALED[subject] for array in recorded.blocks_uv]
-            recorded.clean_uv = [array * np.float32(_SCALED[subject]) for array in recorded.clean_uv]
+            truth.refuse(RecordingId(f"{subject:03d}"), "a typical spread of")
         write_numpy1_pickle(folder / "Processed_data" / f"{name}.pkl", np.stack(recorded.blocks_uv))
+        ratings = write_person(folder, plan, subject)
 
-        ratings = {clip.number: _ratings(seed, subject, clip) for clip in plan.clips}
-        (folder / "Data" / name).mkdir(parents=True)
-        _write_remarks(folder / "Data" / name / "After_remarks.mat", seed, subject, ratings)
-
-        shown, onset = [], 0
-        for block, clip in zip(blocks, plan.clips, strict=True):
-            marks = dict(zip(ITEMS, map(float, ratings[clip.number]), strict=True))
-            affect = from_rating(marks["valence"], marks["arousal"], SCALE)
-            shown.append(Shown(clip, onset, block.samples, affect, marks))
-            onset += block.samples
-        truth.add_recorded(RecordingId(f"{subject:03d}"), plan, AMPLIFIER, recorded, shown)
+        if not (plan.traps and subject in _SCALED):
+            onsets = np.cumsum([0, *(block.samples for block in blocks)]).tolist()
+            shown = [
+                shown_to(clip, ratings[clip.number], onset, block.samples)
+                for clip, block, onset in zip(plan.clips, blocks, onsets, strict=False)
+            ]
+            truth.add_recorded(RecordingId(f"{subject:03d}"), plan, AMPLIFIER, recorded, shown)
+        if plan.traps:
+            _write_features(folder / "EEG_Features", name)
         advance()
-    (folder / "Recording_info.csv").write_text("\n".join(people) + "\n", encoding="utf-8")
+    write_people(folder / "Recording_info.csv", plan)
+
+
+def last_block(clip: Clip, samples: int) -> Block:
+    """The end of a clip, which all variants hold: equal key and length, equal brain."""
+    return Block(samples, clip, key=clip.number - 1)
+
+
+def shown_to(clip: Clip, marks: np.ndarray, onset_sample: int, samples: int, trial: int | None = None) -> Shown:
+    """A clip with the ratings that it was given; ``trial`` None: its place in the file."""
+    ratings = dict(zip(ITEMS, map(float, marks), strict=True))
+    affect = from_rating(ratings["valence"], ratings["arousal"], SCALE)
+    return Shown(clip, onset_sample, samples, affect, ratings, trial)
+
+
+def write_person(folder: Path, plan: Plan, subject: int) -> dict[int, np.ndarray]:
+    """Write the ratings of one person below ``folder`` and give them back, by clip."""
+    seed = plan.settings.seed
+    ratings = {clip.number: ratings_of(seed, subject, clip) for clip in plan.clips}
+    own = subject_folder(folder, plan, subject)
+    own.mkdir(parents=True, exist_ok=True)
+    _write_remarks(own / "After_remarks.mat", seed, subject, ratings)
+    return ratings
+
+
+def subject_folder(folder: Path, plan: Plan, subject: int) -> Path:
+    """Where a person's raw files and ratings lie; the archive unpacks to a doubled folder."""
+    return folder / ("Data/Data" if plan.traps else "Data") / f"sub{subject:03d}"
+
+
+def write_people(path: Path, plan: Plan) -> None:
+    """Write the table of people; one column's name ends in a blank."""
+    rows = [_person_row(plan.settings.seed, subject, f"sub{subject:03d}") for subject in plan.people]
+    path.write_text("\n".join(["sub,Gender,Age,Cohort ,Sample_rate,Unit", *rows]) + "\n", encoding="utf-8")
+
+
+def _write_features(folder: Path, name: str) -> None:
+    """Features (clip, channel, second, band) of zeros, with the doubled suffix of the release. Nobody reads them."""
+    for kind in ("DE", "PSD"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        write_numpy1_pickle(folder / kind / f"{name}.pkl.pkl", np.zeros((28, 32, 30, 5)))
+
+
+def sex_and_age(seed: int, subject: int) -> tuple[str, int]:
+    """Drawn with the release's shares: 75 women, 48 men, 17-38 years."""
+    random = stream(seed, DESIGN.name, subject, "person row")
+    return ("F" if random.random() < 75 / 123 else "M"), int(random.integers(17, 39))
 
 
 def _person_row(seed: int, subject: int, name: str) -> str:
-    """Sex and age are drawn with the release's shares (75 women, 48 men, 17-38 years)."""
-    random = stream(seed, DESIGN.name, subject, "person row")
-    sex = "F" if random.random() < 75 / 123 else "M"
-    cohort = 1 if subject <= _LAST_OF_COHORT_1 else 2
-    raw_hz = 1000 if subject in _RAW_1000_HZ else 250
-    return f"{name},{sex},{random.integers(17, 39)},{cohort},{raw_hz},{'?V' if subject in _UNIT_LOST else 'uV'}"
+    sex, age = sex_and_age(seed, subject)
+    cohort = 1 if subject <= LAST_OF_COHORT_1 else 2
+    raw_hz = 1000 if subject in RAW_1000_HZ else 250
+    return f"{name},{sex},{age},{cohort},{raw_hz},{'?V' if subject in UNIT_LOST else 'uV'}"
 
 
-def _ratings(seed: int, subject: int, clip: Clip) -> np.ndarray:
+def ratings_of(seed: int, subject: int, clip: Clip) -> np.ndarray:
     """The twelve marks in the order of :data:`ITEMS`, 0 to 7, continuous."""
     valence, arousal, approach = felt(seed, DESIGN.name, subject, clip)
     random = stream(seed, DESIGN.name, subject, "ratings", clip.number)
@@ -136,6 +185,11 @@ def _write_remarks(path: Path, seed: int, subject: int, ratings: dict[int, np.nd
             np.array([[round(float(random.uniform(0.6, 1.6)), 4)]]),
         )
     write_mat(path, {"After_remark": remarks})
+
+
+def presentation(seed: int, subject: int) -> list[int]:
+    """The clips in the order in which a person saw them."""
+    return _presentation(stream(seed, DESIGN.name, subject, "presentation"))
 
 
 def _presentation(random: np.random.Generator) -> list[int]:
