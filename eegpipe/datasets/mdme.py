@@ -339,7 +339,7 @@ DATASET = Dataset(
             discover=_discover,
             read=_read,
             already_processed=True,
-            memory_gb=0.5,
+            memory_gb=0.3,
             simulator=Simulator(_DESIGN, _write),
         ),
     ),
