@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from eegpipe import affect
-from eegpipe.datasets.folders import natural_key, numbers_text
+from eegpipe.datasets.base import Discovery, Facts, RecordingEntry
+from eegpipe.datasets.folders import natural_key, numbers_text, relative
 from eegpipe.datasets.formats import cnt
 from eegpipe.datasets.signal import Channel, eeg_channels, join
 from eegpipe.errors import DataProblem
@@ -82,6 +83,56 @@ def _found_trials(
     if letters > 1:
         wrong.append(f"{letters} sets of letters")
     return " and ".join(wrong or ["two variables of one trial"])
+
+
+Choose = Callable[[Sequence[Path]], Path | None]
+
+
+def add_sessions(
+    found: Discovery,
+    facts: Facts,
+    folder: Path,
+    files: Mapping[tuple[int, int], Sequence[Path]],
+    shared: Sequence[str],
+    choose: Choose | None = None,
+) -> None:
+    """Add to ``found`` one recording for each subject and session of a folder of CNT files, and what is wrong with it.
+
+    Parameters
+    ----------
+    files
+        (subject, session) -> the files of that name.
+    shared
+        Files that every recording needs, relative to ``found.root``.
+    choose
+        Of several files the right one, or None; without it several files are a problem.
+    """
+    place = relative(folder, found.root)
+    sessions = range(1, facts.sessions + 1)
+    for subject in sorted({subject for subject, _ in files} | set(facts.numbers)):
+        where = f"{place}: subject {subject}"
+        if subject not in facts.numbers:
+            cure = "Take the file away if it is not the vendor's."
+            found.problems.append(DataProblem(where, "an unknown subject", f"subjects 1 to {facts.subjects}", cure))
+            continue
+        if missing := [session for session in sessions if not files.get((subject, session))]:
+            text, expected = f"no session {numbers_text(missing)}", f"sessions 1 to {facts.sessions}"
+            found.problems.append(DataProblem(where, text, expected, "Copy the missing files."))
+        for session in sessions:
+            several = files.get((subject, session), ())
+            one = several[0] if len(several) == 1 else choose(several) if choose and several else None
+            if one:
+                id = RecordingId(f"{subject:02d}", str(session))
+                found.entries.append(RecordingEntry(id, (relative(one, found.root), *shared)))
+            elif several:
+                text = f"{', '.join(file.name for file in several)} for session {session}"
+                cure = "Take away what is not the vendor's; the names do not tell which."
+                found.problems.append(DataProblem(where, text, "one file", cure))
+    more = [file.name for (_, session), several in files.items() for file in several if session not in sessions]
+    if more := sorted(more, key=natural_key):
+        text, expected = numbers_text(more), f"sessions 1 to {facts.sessions}"
+        cure = "Take the files away if they are not the vendor's."
+        found.problems.append(DataProblem(place, text, expected, cure))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from eegpipe.datasets.folders import find_folder, matching, numbers_text, relati
 from eegpipe.datasets.formats import bcmi
 from eegpipe.datasets.seed import experiment
 from eegpipe.errors import DataProblem
-from eegpipe.recording import Recording, RecordingId
+from eegpipe.recording import Recording
 
 _FILE = re.compile(r"([0-9]{1,2})_([1-3])\.cnt")
 _SIDE_FILE = re.compile(r"(?i)time\.txt|readme.*|.*\.xlsx|subject-id.*|.*\.json|\..*")
@@ -67,31 +67,7 @@ def discover(root: Path) -> Discovery:
     files: dict[tuple[int, int], list[Path]] = {}
     for match, file in matching(folder, _FILE):
         files.setdefault((int(match[1]), int(match[2])), []).append(file)
-    for subject in sorted({subject for subject, _ in files} | set(facts.numbers)):
-        where = f"{relative(folder, root)}: subject {subject}"
-        if subject not in facts.numbers:
-            cure = "Take the file away if it is not the vendor's."
-            found.problems.append(DataProblem(where, "an unknown subject", f"subjects 1 to {facts.subjects}", cure))
-            continue
-        mine = {session: files.get((subject, session), []) for session in range(1, facts.sessions + 1)}
-        if missing := [session for session, one in mine.items() if not one]:
-            expected = f"sessions 1 to {facts.sessions}"
-            found.problems.append(
-                DataProblem(where, f"no session {numbers_text(missing)}", expected, "Copy the missing files.")
-            )
-        for session, one in mine.items():
-            if len(one) > 1:
-                names = ", ".join(file.name for file in one)
-                cure = "Take away the copy that is not the vendor's."
-                found.problems.append(DataProblem(where, f"{names} for session {session}", "one file", cure))
-            elif one:
-                id = RecordingId(f"{subject:02d}", str(session))
-                found.entries.append(RecordingEntry(id, (relative(one[0], root), *shared)))
-    if more := sorted(file.name for (_, session), one in files.items() for file in one if session > facts.sessions):
-        cure = "Take the files away if they are not the vendor's."
-        found.problems.append(
-            DataProblem(relative(folder, root), numbers_text(more), f"sessions 1 to {facts.sessions}", cure)
-        )
+    bcmi.add_sessions(found, facts, folder, files, shared)
     found.notes += stray_note(folder, root, [_FILE, _SIDE_FILE])
     return found
 

@@ -14,7 +14,7 @@ from eegpipe.datasets.base import Discovery, Facts, RecordingEntry, simulated_ma
 from eegpipe.datasets.folders import find_folder, matching, numbers_text, relative, stray_note
 from eegpipe.datasets.formats import bcmi
 from eegpipe.errors import DataProblem
-from eegpipe.recording import Recording, RecordingId
+from eegpipe.recording import Recording
 
 _FILE = re.compile(r"([0-9]{1,2})_([1-3])_([0-9]{8})(_repaired)?\.cnt")
 _SIDE_FILE = re.compile(r"(?i)trial_start_end_timestamp\.txt|read ?me.*|.*\.xlsx|.*\.json|.*\.ipynb|\..*")
@@ -84,31 +84,12 @@ def discover(root: Path) -> Discovery:
     files: dict[tuple[int, int], list[Path]] = {}
     for match, file in matching(folder, _FILE):
         files.setdefault((int(match[1]), int(match[2])), []).append(file)
-    for subject in sorted({subject for subject, _ in files} | set(facts.numbers)):
-        where = f"{relative(folder, root)}: subject {subject}"
-        if subject not in facts.numbers:
-            cure = "Take the file away if it is not the vendor's."
-            found.problems.append(DataProblem(where, "an unknown subject", f"subjects 1 to {facts.subjects}", cure))
-            continue
-        mine = {session: files.get((subject, session), []) for session in range(1, facts.sessions + 1)}
-        if missing := [session for session, one in mine.items() if not one]:
-            found.problems.append(
-                DataProblem(
-                    where,
-                    f"no session {numbers_text(missing)}",
-                    f"sessions 1 to {facts.sessions}",
-                    "Copy the missing files.",
-                )
-            )
-        for session, one in mine.items():
-            if one and (chosen := _choose(one, where, session, found)):
-                id = RecordingId(f"{subject:02d}", str(session))
-                found.entries.append(RecordingEntry(id, (relative(chosen, root), *shared)))
-    if more := sorted(file.name for (_, session), one in files.items() for file in one if session > facts.sessions):
-        cure = "Take the files away if they are not the vendor's."
-        found.problems.append(
-            DataProblem(relative(folder, root), numbers_text(more), f"sessions 1 to {facts.sessions}", cure)
-        )
+    bcmi.add_sessions(found, facts, folder, files, shared, choose=_repaired)
+    found.notes += [
+        f"{chosen.name} is read, and the file of which it is the repaired copy is not."
+        for several in files.values()
+        if len(several) > 1 and (chosen := _repaired(several))
+    ]
     unread = [name for name in _UNREAD if any((place / name).exists() for place in _places(root, folder))]
     found.notes += [f"Not read: {', '.join(unread)}."] if unread else []
     found.notes += stray_note(folder, root, [_FILE, _SIDE_FILE])
@@ -131,7 +112,6 @@ def read(root: Path, entry: RecordingEntry) -> Recording:
             zip(SEQUENCES[session - 1][: facts.trials], starts, stops, strict=True), start=1
         )
     ]
-    repaired = "_repaired" in Path(file).stem
     return bcmi.read_cnt(
         entry.id,
         root / file,
@@ -142,24 +122,15 @@ def read(root: Path, entry: RecordingEntry) -> Recording:
         line_hz=facts.line_hz,
         sex=SEX[subject - 1],
         age=AGE[subject - 1],
-        notes=("The repaired copy of the file was read.",) if repaired else (),
+        notes=("The repaired copy of the file was read.",) if "_repaired" in Path(file).stem else (),
     )
 
 
-def _choose(files: Sequence[Path], where: str, session: int, found: Discovery) -> Path | None:
-    """The file of a session: the repaired copy if there are both; None if it cannot be known."""
-    repaired = [file for file in files if "_repaired" in file.stem]
-    plain = [file for file in files if file not in repaired]
-    if len(plain) > 1 or len(repaired) > 1 or (plain and repaired and repaired[0].stem != f"{plain[0].stem}_repaired"):
-        names = ", ".join(file.name for file in files)
-        cure = "Take away what is not the vendor's; the names do not tell which."
-        found.problems.append(DataProblem(where, f"{names} for session {session}", "one file", cure))
-        return None
-    if plain and repaired:
-        found.notes.append(
-            f"{repaired[0].name} is read, and {plain[0].name}, of which it is the repaired copy, is not."
-        )
-    return (repaired or plain)[0]
+def _repaired(files: Sequence[Path]) -> Path | None:
+    """Of a file and its repaired copy the copy; None if the files are not those two."""
+    names = {file.stem: file for file in files}
+    plain = [name for name in names if f"{name}_repaired" in names]
+    return names[f"{plain[0]}_repaired"] if len(files) == 2 and plain else None
 
 
 def _places(root: Path, folder: Path) -> list[Path]:
