@@ -1,4 +1,4 @@
-"""SEED-VII: 20 subjects x 4 sessions x 20 film clips of seven emotions; cut trials at 200 Hz or CNT files at 1000 Hz."""
+"""SEED-VII: 20 subjects x 4 sessions x 20 film clips of seven emotions; trials at 200 Hz or CNT files at 1000 Hz."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ SEED-VII/
     licence="SEED licence agreement of BCMI, Shanghai Jiao Tong University: academic research only",
     authors=("Wei-Bang Jiang", "Xuan-Hao Liu", "Wei-Long Zheng", "Bao-Liang Lu"),
     citation=(
-        "Jiang, W.-B., Liu, X.-H., Zheng, W.-L., Lu, B.-L. (2024). SEED-VII: a multimodal dataset of six basic emotions "
-        "with continuous labels for emotion recognition. IEEE Transactions on Affective Computing. "
+        "Jiang, W.-B., Liu, X.-H., Zheng, W.-L., Lu, B.-L. (2024). SEED-VII: a multimodal dataset of six basic "
+        "emotions with continuous labels for emotion recognition. IEEE Transactions on Affective Computing. "
         "doi:10.1109/TAFFC.2024.3485057"
     ),
     url="https://bcmi.sjtu.edu.cn/home/seed/seed-vii.html",

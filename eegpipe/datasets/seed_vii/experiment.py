@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eegpipe.datasets.base import Facts
+from eegpipe.datasets.base import SIMULATED_MARKER, Facts, simulated_marker
 from eegpipe.datasets.folders import find_folder, matching, numbers_text, relative
 from eegpipe.datasets.formats.tables import read_rows
 from eegpipe.errors import DataProblem
@@ -49,6 +49,21 @@ _SPELLINGS = {
     "fearful": "fear",
 } | {word: word for word in LABELS}
 _CURE = "Copy the file from the vendor's save_info"
+
+
+def expected(facts: Facts, root: Path) -> Facts:
+    """The facts of a tree. A simulated one may hold fewer people and sessions, but no other clips."""
+    shrunk = facts.expected(root)
+    lengths = shrunk.sessions_trial_s
+    right = shrunk.trials == facts.trials and shrunk.sessions <= facts.sessions
+    right &= set(shrunk.numbers) <= set(facts.numbers)
+    if lengths or simulated_marker(root):
+        right &= len(lengths) >= shrunk.sessions and all(len(session) == facts.trials for session in lengths)
+    if not right:
+        raise DataProblem(
+            SIMULATED_MARKER, "counts that SEED-VII does not have", f"{facts.trials} trials", "Simulate it again."
+        )
+    return shrunk
 
 
 def folders(*names: str) -> tuple[str, ...]:

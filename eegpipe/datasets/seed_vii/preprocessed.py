@@ -56,7 +56,7 @@ def recognise(root: Path) -> bool:
 
 
 def discover(root: Path) -> Discovery:
-    facts = FACTS.expected(root)
+    facts = experiment.expected(FACTS, root)
     simulated = simulated_marker(root) is not None
     folder = _signal_folder(root)
     if folder is None:
@@ -103,7 +103,7 @@ def discover(root: Path) -> Discovery:
 
 
 def read(root: Path, entry: RecordingEntry) -> Recording:
-    facts = FACTS.expected(root)
+    facts = experiment.expected(FACTS, root)
     subject, session = int(entry.id.subject), int(entry.id.session or 0)
     file, *table = entry.files
     keys, lengths, notes = _trials(root / file, file, session, facts)

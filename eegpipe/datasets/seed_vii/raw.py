@@ -49,7 +49,7 @@ def recognise(root: Path) -> bool:
 
 
 def discover(root: Path) -> Discovery:
-    facts = FACTS.expected(root)
+    facts = experiment.expected(FACTS, root)
     simulated = simulated_marker(root) is not None
     folder = find_folder(root, _FILE, _FOLDERS)
     if folder is None:
@@ -108,7 +108,7 @@ def discover(root: Path) -> Discovery:
 
 
 def read(root: Path, entry: RecordingEntry) -> Recording:
-    facts = FACTS.expected(root)
+    facts = experiment.expected(FACTS, root)
     subject, session = int(entry.id.subject), int(entry.id.session or 0)
     file, *tables = entry.files
     table = {kind: name for name in tables for kind in ("save", "trigger") if name.endswith(f"_{kind}_info.csv")}

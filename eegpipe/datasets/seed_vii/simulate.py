@@ -58,7 +58,7 @@ DESIGN = Design(
     sessions=4,
     clips=_clips(1),
     sessions_clips=tuple(_clips(session) for session in (1, 2, 3, 4)),
-    trap_people=(2, 9, 14),
+    trap_people=(9, 14),
 )
 
 _CHANNELS = (
@@ -90,8 +90,8 @@ AMPLIFIER = replace(RAW_AMPLIFIER, band_hz=(0.1, 70.0), line_uv=0.0, bad_channel
 _FIRST_DAY = {9: date(2022, 10, 28), 14: date(2022, 10, 15), 15: date(2022, 9, 11)}
 # The recordings whose marks are unusable, with their published time of day; other times are invented.
 _UNUSABLE = {(14, 1): (14, 25, 34), (9, 3): (14, 1, 27)}
-# With traps: a stray mark, a header without a count, an event table whose place overflowed.
-_STRAY, _NO_COUNT, _OVERFLOW = (2, 2), (2, 1), (9, 1)
+# (person, session) with traps: a stray mark, a header without a count, an event table whose place overflowed.
+_STRAY, _NO_COUNT, _OVERFLOW = (14, 2), (9, 2), (9, 1)
 
 
 def _day(subject: int, session: int) -> date:
