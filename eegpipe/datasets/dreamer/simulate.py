@@ -1,7 +1,8 @@
 """DREAMER's one file, ``DREAMER.mat``: cells in structs in cells, 14 Emotiv channels at 128 Hz, ECG at 256 Hz.
 
 Signals are time x channel, unprocessed, around the level of Emotiv's unsigned converter. Every clip comes with 61 s of
-baseline of its own (less where the clips are shortened).
+baseline of its own (less where the clips are shortened). What is irregular about the file (R1 to R4 in
+docs/formats/dreamer.md) is its form, and stands in every simulated file.
 """
 
 from __future__ import annotations
@@ -121,8 +122,10 @@ def _person_struct(plan: Plan, person: Person, recorded: Recorded, scores: np.nd
     random = stream(plan.settings.seed, DESIGN.name, person.subject, "person struct")
     eeg = [array.T for array in recorded.blocks_uv]
     ecg = [_heart(random, person.pulse_hz, len(array) / AMPLIFIER.rate_hz) for array in eeg]
+    age = int(random.integers(22, 34))
     return {
-        "Age": smallest_integers([[int(random.integers(22, 34))]]),
+        # Whether the vendor stores a number or a text is not known, so irregular trees hold both.
+        "Age": str(age) if plan.traps and age % 2 == 0 else smallest_integers([[age]]),
         "Gender": str(random.choice(["male", "female"])),
         "EEG": {"baseline": _cells(eeg[0::2]), "stimuli": _cells(eeg[1::2])},
         "ECG": {"baseline": _cells(ecg[0::2]), "stimuli": _cells(ecg[1::2])},

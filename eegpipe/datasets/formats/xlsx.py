@@ -31,7 +31,7 @@ Cell = str | float | None
 def read_sheets(path: Path, where: str) -> dict[str, list[list[Cell]]]:
     """Name of the sheet -> its rows: texts without blanks around them, numbers as float, None for empty.
 
-    Empty rows are left out.
+    Empty rows, and empty cells at the end of a row, are left out.
 
     Parameters
     ----------
@@ -93,11 +93,19 @@ def _table(rows: list[list[Cell]], needed: Collection[str]) -> list[dict[str, Ce
 
 
 def _rows(sheet: Any, where: str) -> list[list[Cell]]:
+    rows = []
     lines = sheet.iter_rows(max_row=_ROWS + 1, max_col=_COLUMNS, values_only=True)
-    rows = [[_cell(value) for value in line] for line in lines]
-    if len(rows) > _ROWS:
-        raise DataProblem(f"{where}: {sheet.title}", f"more than {_ROWS} rows", "some thousand rows", _CURE)
-    return [row for row in rows if any(value is not None for value in row)]
+    for number, line in enumerate(lines, start=1):
+        if number > _ROWS:
+            raise DataProblem(f"{where}: {sheet.title}", f"more than {_ROWS} rows", "some thousand rows", _CURE)
+        if line.count(None) == len(line):
+            continue
+        row = [_cell(value) for value in line]
+        while row and row[-1] is None:
+            row.pop()
+        if row:
+            rows.append(row)
+    return rows
 
 
 def column_name(value: Cell) -> str:
