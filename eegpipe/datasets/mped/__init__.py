@@ -37,7 +37,7 @@ DATASET = Dataset(
         ),
         Irregularity("P2", "", "The mastoids M1 and M2 are rows 33 and 43 of the first 64; kept, but not as EEG."),
         Irregularity("P3", "", "34 trials, not the 30 of the features; rest (2) and label 8 (4) are not carried over."),
-        Irregularity("P4", "", "Neither is published which clip is which trial nor how trials were cut; arrays are kept whole."),
+        Irregularity("P4", "", "Which clip is which trial, and how trials were cut, is not published; kept whole."),
         Irregularity("X1", "", "Sorted as text, raw_eeg10 comes before raw_eeg2; trials are sorted by number."),
     ),
     access="Send the licence form of https://github.com/Tengfei000/MPED to the authors.",

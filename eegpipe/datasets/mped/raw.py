@@ -47,8 +47,8 @@ _ORDER = (
     "TP7 CP5 CP3 CP1 CPZ CP2 CP4 CP6 TP8 M2 P7 P5 P3 P1 PZ P2 P4 P6 P8 PO7 PO5 PO3 POZ PO4 PO6 PO8 CB1 O1 OZ O2 CB2"
 )
 _MOST_ROWS = 128  # only a limit for the memory that a damaged file may ask for
-# Clips last 122 to 295 s. Whether a trial is cut to its clip, or holds the hint (10 s) and the rest (30 s) around it, is
-# not known; a total of 41.9 hours that is published fits the latter. Nobody publishes which clip is which trial.
+# Clips last 122 to 295 s. Whether a trial is cut to its clip, or holds the hint (10 s) and the rest (30 s) around it,
+# is not known; a total of 41.9 hours that is published fits the latter. Nobody publishes which clip is which trial.
 _TRIAL_S = (100.0, 340.0)
 
 FACTS = Facts(
