@@ -176,9 +176,10 @@ def write_cnt(
     factors = np.broadcast_to(np.asarray(calibration, np.float32), n_channels)
     with path.open("wb") as file:
         file.write(setup)
-        for name, factor in zip(channels, factors, strict=True):
+        for index, (name, factor) in enumerate(zip(channels, factors, strict=True)):
             channel = bytearray(75)
             _put(channel, 0, 10, name)
+            struct.pack_into("<ff", channel, 19, 50.0 * (1 + index % 9), 50.0 * (1 + index // 9))  # place on the screen
             struct.pack_into("<h", channel, 47, baseline)
             struct.pack_into("<f", channel, 59, sensitivity)
             struct.pack_into("<f", channel, 71, factor)

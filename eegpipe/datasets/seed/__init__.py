@@ -75,7 +75,7 @@ DATASET = Dataset(
         Irregularity("C2", "", "CB1 and CB2 are in no 10-05 system; they are placed at POO7 and POO8."),
         Irregularity("C5", "", "Tables of type 3 count events in samples instead of bytes; both are read."),
         Irregularity("C6", "", "Raw headers have fields for name, sex and handedness; they are never read."),
-        Irregularity("S1", "", "Some MATLAB files lack the checksum of a compressed variable; they are read."),
+        Irregularity("S1", "", "Some MATLAB files carry bytes behind a compressed variable; they are let pass."),
         Irregularity(
             "S2", "", "ExtractedFeatures has the names of the preprocessed files; it is told apart by its content."
         ),

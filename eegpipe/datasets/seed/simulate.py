@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
             path = files / f"{subject}_{day}.mat"
             write_mat(path, arrays)
             if plan.traps and subject == 2:
-                _drop_checksum(path)
+                _append_bytes(path)
             if plan.traps and session == 1:  # the same name, other content
                 feature = {f"de_LDS{trial}": np.zeros((62, 2, 5)) for trial in range(1, len(blocks) + 1)}
                 write_mat(package / "ExtractedFeatures" / path.name, feature)
@@ -124,9 +125,9 @@ def _neighbours(package: Path, codes: list[int]) -> None:
     (package / "Channel Order.xlsx").write_bytes(b"PK\x05\x06" + bytes(18))
 
 
-def _drop_checksum(path: Path) -> None:
-    """Cut the checksum off the first compressed variable, as some of the vendor's files have it."""
+def _append_bytes(path: Path) -> None:
+    """Let the first compressed variable hold more bytes than it needs, as some of the vendor's do."""
     content = path.read_bytes()
-    length = struct.unpack_from("<I", content, 132)[0]
-    shorter = content[:132] + struct.pack("<I", length - 4) + content[136 : 136 + length - 4]
-    path.write_bytes(shorter + content[136 + length :])
+    end = 136 + struct.unpack_from("<I", content, 132)[0]
+    packed = zlib.compress(zlib.decompress(content[136:end]) + bytes(8), 1)
+    path.write_bytes(content[:132] + struct.pack("<I", len(packed)) + packed + content[end:])
