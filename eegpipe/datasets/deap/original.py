@@ -148,11 +148,10 @@ def _electrodes(header: EdfHeader, file: str, facts: Facts) -> tuple[str, ...]:
             "the order of Twente (Fp1 AF3 F7 F3 ...) or Geneva (Fp1 AF3 F3 F7 ...)",
             "The names are needed to know which electrode is which: take the vendor's file, whose header holds them.",
         )
-    others = tuple(label.lower() for label in labels[len(TWENTE) : _COMMON])
-    for found, expected in zip(others, _OTHERS, strict=True):
-        if found != expected.lower():
-            place = f"{file}: channel {len(TWENTE) + _OTHERS.index(expected) + 1}"
-            raise DataProblem(place, f"'{found}'", f"'{expected}'", _CURE)
+    for index, expected in enumerate(_OTHERS, start=len(TWENTE)):
+        if labels[index].lower() != expected.lower():
+            where = f"{file}: channel {index + 1} of {len(labels)}"
+            raise DataProblem(where, f"'{labels[index]}'", f"'{expected}'", _CURE)
     for index, label in enumerate(labels):
         if header.rate_hz(index) != facts.rate_hz:
             found = f"{header.rate_hz(index):g} Hz"
