@@ -89,7 +89,7 @@ def discover(root: Path) -> Discovery:
             found.problems.append(DataProblem(where, "an unknown subject", expected, cure))
         elif len(mine) != 1:
             cure = "Copy the missing file." if not mine else "Take away the copy that is not the vendor's."
-            names = numbers_text(file.name for file in mine) or "no file"
+            names = numbers_text(sorted(file.name for file in mine)) or "no file"
             found.problems.append(DataProblem(where, names, f"{subject}.mat", cure))
         else:
             for session in range(1, facts.sessions + 1):

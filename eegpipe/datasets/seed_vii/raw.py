@@ -87,7 +87,7 @@ def discover(root: Path) -> Discovery:
             )
         for session, one in mine.items():
             if len(one) > 1 or (one and session > facts.sessions):
-                names = numbers_text(file.name for file in one)
+                names = numbers_text(sorted(file.name for file in one))
                 expected = f"one file for each of {facts.sessions} sessions"
                 cure = "Take away the file that is not the vendor's."
                 found.problems.append(DataProblem(where, f"{names} for session {session}", expected, cure))

@@ -219,7 +219,7 @@ def write_raw(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
                 event_type=3 if session % 2 else 1,  # which one the files have is not known
                 header_count=0 if trap == _NO_COUNT else "right",
                 event_position="overflow" if trap == _OVERFLOW else "right",
-                person_fields={"name": "Jane Doe", "sex": "F"} if trap == _NO_COUNT else None,
+                person_fields={"name": "Jane Doe", "sex": "F"} if trap == _STRAY else None,
                 started=(f"{began:%d/%m/%y}", f"{began:%H:%M:%S}"),
             )
             scores = _write_tables(folder, plan, subject, session, times)
