@@ -205,8 +205,8 @@ def _places(plan: Plan, subject: int) -> list[Clip]:
     """The clips in the order of the cells of a preprocessed file."""
     sessions = [plan.clips_of(1), plan.clips_of(2) if plan.sessions > 1 else DESIGN.sessions_clips[1]]
     clips = [clip for session in sessions for clip in session]
-    if plan.traps and subject % 4 == 0:  # sorted as text: 10, 13, 138, 18 ...
-        clips.sort(key=lambda clip: VIDEOS[clip.number - 1])
+    if plan.traps and subject % 4 == 0:  # sorted as text: 10, 13, 138, 18 ...; or that backwards: U1, P1 ...
+        clips.sort(key=lambda clip: VIDEOS[clip.number - 1], reverse=subject % 8 == 0)
     return clips
 
 

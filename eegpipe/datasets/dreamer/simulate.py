@@ -90,7 +90,7 @@ def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
         person = draw_person(seed, DESIGN.name, subject)
         recorded = record(AMPLIFIER, blocks, person, 1, plan)
         scores = np.array([_scores(seed, subject, clip) for clip in plan.clips], dtype=np.uint8)
-        data[0, place] = _person_struct(plan, person, recorded, scores)
+        data[0, place] = _person_struct(plan, subject, person, recorded, scores)
 
         shown, onset = [], 0
         for clip, row in zip(plan.clips, scores, strict=True):
@@ -117,15 +117,17 @@ def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> None:
     write_mat(folder / "DREAMER.mat", {"DREAMER": content})
 
 
-def _person_struct(plan: Plan, person: Person, recorded: Recorded, scores: np.ndarray) -> dict[str, object]:
+def _person_struct(
+    plan: Plan, subject: int, person: Person, recorded: Recorded, scores: np.ndarray
+) -> dict[str, object]:
     """Age, Gender, EEG, ECG, ScoreValence, ScoreArousal, ScoreDominance: the fields of one cell of ``Data``."""
-    random = stream(plan.settings.seed, DESIGN.name, person.subject, "person struct")
+    random = stream(plan.settings.seed, DESIGN.name, subject, "person struct")
     eeg = [array.T for array in recorded.blocks_uv]
     ecg = [_heart(random, person.pulse_hz, len(array) / AMPLIFIER.rate_hz) for array in eeg]
     age = int(random.integers(22, 34))
     return {
         # Whether the vendor stores a number or a text is not known, so irregular trees hold both.
-        "Age": str(age) if plan.traps and age % 2 == 0 else smallest_integers([[age]]),
+        "Age": str(age) if plan.traps and subject % 2 == 0 else smallest_integers([[age]]),
         "Gender": str(random.choice(["male", "female"])),
         "EEG": {"baseline": _cells(eeg[0::2]), "stimuli": _cells(eeg[1::2])},
         "ECG": {"baseline": _cells(ecg[0::2]), "stimuli": _cells(ecg[1::2])},
