@@ -329,7 +329,6 @@ def test_raw_files_missing_doubled_and_of_others(raw_tree):
     assert found.entries == []
     told = [str(problem) for problem in found.problems]
     for part in (
-        "time.txt: found no file",
         "subject 1: found no session 2",
         "1_1.cnt for session 1, expected one file",
         "subject 2: found no session 1, 2, expected sessions 1 to 2",
@@ -337,8 +336,11 @@ def test_raw_files_missing_doubled_and_of_others(raw_tree):
         "found 1_3.cnt, expected sessions 1 to 2",
     ):
         assert sum(part in one for one in told) == 1, part
-    assert len(told) == 6
-    assert found.notes == ["Not read: SEED_EEG/SEED_RAW_EEG/notes.docx."]
+    assert len(told) == 5
+    assert found.notes == [
+        "No time.txt: the published times of the clips are used.",
+        "Not read: SEED_EEG/SEED_RAW_EEG/notes.docx.",
+    ]
 
 
 def test_raw_subjects_are_numbers_not_texts(tmp_path):
@@ -362,6 +364,12 @@ def test_other_times_are_refused(raw_tree):
     assert raw_refusal(root).where.endswith("end_point_list")
     (folder / "time.txt").write_bytes(b"\xff\x00 nothing")
     assert raw_refusal(root).found == "no such list"
+    (folder / "time.txt").unlink()
+    write_times(folder.parent, [start + 1 for start in STARTS])  # beside the folder
+    assert raw_refusal(root).where == "SEED_EEG/time.txt: start_point_list"
+    (folder.parent / "time.txt").unlink()
+    entry = RAW.discover(root).entries[0]
+    assert [event.onset_s for event in RAW.read(root, entry).stimuli] == STARTS
 
 
 def test_what_raw_recordings_refuse(raw_tree, counts):

@@ -85,6 +85,17 @@ def _found_trials(
     return " and ".join(wrong or ["two variables of one trial"])
 
 
+def places(root: Path, folder: Path) -> list[Path]:
+    """The recordings' folder and the package around it, as far as the user named it."""
+    return [folder] if folder == root else [folder, folder.parent]
+
+
+def beside(root: Path, folder: Path, name: str) -> str | None:
+    """A text of the vendor beside the recordings or beside their folder, relative to ``root``; any case of its name."""
+    files = (file for place in places(root, folder) for file in sorted(place.iterdir()))
+    return next((relative(file, root) for file in files if file.name.lower() == name and file.is_file()), None)
+
+
 Choose = Callable[[Sequence[Path]], Path | None]
 
 

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from eegpipe.datasets.base import Discovery, Facts, RecordingEntry, simulated_marker
-from eegpipe.datasets.folders import find_folder, matching, numbers_text, relative, stray_note
+from eegpipe.datasets.folders import find_folder, matching, numbers_text, stray_note
 from eegpipe.datasets.formats import bcmi
 from eegpipe.datasets.seed import experiment
 from eegpipe.errors import DataProblem
@@ -53,17 +53,10 @@ def discover(root: Path) -> Discovery:
             )
         )
         return found
-    times = next((file for file in folder.iterdir() if file.name.lower() == _TIMES and file.is_file()), None)
-    shared = (relative(times, root),) if times else ()
-    if times is None:
-        found.problems.append(
-            DataProblem(
-                relative(folder / _TIMES, root),
-                "no file",
-                "the times of the clips",
-                "Copy time.txt from the vendor's SEED_RAW_EEG. Without it the published times are used.",
-            )
-        )
+    times = bcmi.beside(root, folder, _TIMES)
+    shared = (times,) if times else ()
+    if not times:
+        found.notes.append(f"No {_TIMES}: the published times of the clips are used.")
     files: dict[tuple[int, int], list[Path]] = {}
     for match, file in matching(folder, _FILE):
         files.setdefault((int(match[1]), int(match[2])), []).append(file)

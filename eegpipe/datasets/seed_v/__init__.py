@@ -26,7 +26,7 @@ DATASET = Dataset(
             recognise=raw.recognise,
             discover=raw.discover,
             read=raw.read,
-            memory_gb=3.0,
+            memory_gb=2.5,
             simulator=Simulator(simulate.DESIGN, simulate.write),
         ),
     ),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eegpipe.datasets.base import Discovery, Facts, RecordingEntry, simulated_marker
-from eegpipe.datasets.folders import find_folder, matching, numbers_text, relative, stray_note
+from eegpipe.datasets.folders import find_folder, matching, numbers_text, stray_note
 from eegpipe.datasets.formats import bcmi
 from eegpipe.errors import DataProblem
 from eegpipe.recording import Recording
@@ -77,7 +77,7 @@ def discover(root: Path) -> Discovery:
             )
         )
         return found
-    times = _times_file(root, folder)
+    times = bcmi.beside(root, folder, _TIMES)
     shared = (times,) if times else ()
     if not times:
         found.notes.append(f"No {_TIMES}: the published times of the clips are used.")
@@ -90,7 +90,7 @@ def discover(root: Path) -> Discovery:
         for several in files.values()
         if len(several) > 1 and (chosen := _repaired(several))
     ]
-    unread = [name for name in _UNREAD if any((place / name).exists() for place in _places(root, folder))]
+    unread = [name for name in _UNREAD if any((place / name).exists() for place in bcmi.places(root, folder))]
     found.notes += [f"Not read: {', '.join(unread)}."] if unread else []
     found.notes += stray_note(folder, root, [_FILE, _SIDE_FILE])
     return found
@@ -131,17 +131,6 @@ def _repaired(files: Sequence[Path]) -> Path | None:
     names = {file.stem: file for file in files}
     plain = [name for name in names if f"{name}_repaired" in names]
     return names[f"{plain[0]}_repaired"] if len(files) == 2 and plain else None
-
-
-def _places(root: Path, folder: Path) -> list[Path]:
-    """The recordings' folder and the package around it, as far as the user named it."""
-    return [folder] if folder == root else [folder, folder.parent]
-
-
-def _times_file(root: Path, folder: Path) -> str | None:
-    """The vendor's list of times, relative to ``root``: beside the recordings or beside their folder."""
-    files = (place / _TIMES for place in _places(root, folder))
-    return next((relative(file, root) for file in files if file.is_file()), None)
 
 
 def _check_times(path: Path, where: str, session: int, starts: Sequence[float], stops: Sequence[float]) -> None:
