@@ -397,7 +397,7 @@ SEED_IV/
             discover=_discover,
             read=_read,
             already_processed=True,
-            memory_gb=0.75,
+            memory_gb=0.7,
             simulator=Simulator(DESIGN, write),
         ),
     ),

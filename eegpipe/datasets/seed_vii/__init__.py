@@ -22,7 +22,7 @@ SEED-VII/
             discover=preprocessed.discover,
             read=preprocessed.read,
             already_processed=True,
-            memory_gb=0.8,
+            memory_gb=0.7,
             simulator=Simulator(simulate.DESIGN, simulate.write_preprocessed),
         ),
         Variant(
@@ -36,7 +36,7 @@ SEED-VII/
             recognise=raw.recognise,
             discover=raw.discover,
             read=raw.read,
-            memory_gb=5.0,
+            memory_gb=2.7,
             simulator=Simulator(simulate.DESIGN, simulate.write_raw),
         ),
     ),
