@@ -109,7 +109,7 @@ def read(root: Path, entry: RecordingEntry) -> Recording:
     lengths = [round(facts.rate_hz * duration) for duration in facts.trial_s]
     shape = (facts.trials, len(facts.channels), lengths[0])
     data = read_pickle(root / signal, signal, largest=5 * int(np.prod(shape)) * 8 + 2**20)
-    if not isinstance(data, np.ndarray) or data.dtype.kind != "f" or data.shape != shape:
+    if not isinstance(data, np.ndarray) or data.dtype != np.float64 or data.shape != shape:
         kind = f"{data.dtype} of shape {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
         raise DataProblem(signal, kind, f"float64 of shape {shape}: video x channel x sample", _CURE)
     ratings = dict(read_remarks(root, entry.files, facts.trials))

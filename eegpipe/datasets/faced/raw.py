@@ -66,7 +66,11 @@ def discover(root: Path) -> Discovery:
         cure = "Take these folders away if they are not the vendor's."
         found.problems.append(DataProblem(where, f"also {numbers_text(extra)}", expected, cure))
 
-    here = {number: {child.name for child in folders[number].iterdir()} for number in wanted if number in folders}
+    here = {
+        number: {child.name for child in folders[number].iterdir() if child.is_file()}
+        for number in wanted
+        if number in folders
+    }
     for name in (_SIGNAL, _MARKERS):
         if lacking := [f"sub{number:03d}" for number, names in here.items() if name not in names]:
             found.problems.append(DataProblem(where, f"no {name} in {numbers_text(lacking)}", expected, _CURE))
