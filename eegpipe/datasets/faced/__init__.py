@@ -89,7 +89,7 @@ DATASET = Dataset(
             recognise=raw.recognise,
             discover=raw.discover,
             read=raw.read,
-            memory_gb=4.0,
+            memory_gb=2.0,
             simulator=Simulator(simulate_raw.DESIGN, simulate_raw.write),
         ),
         Variant(
@@ -100,7 +100,7 @@ DATASET = Dataset(
             recognise=rehost.recognise,
             discover=rehost.discover,
             read=rehost.read,
-            memory_gb=4.0,
+            memory_gb=2.0,
             simulator=Simulator(simulate_rehost.DESIGN, simulate_rehost.write),
         ),
     ),
