@@ -44,7 +44,7 @@ DATASET = Dataset(
             recognise=original.recognise,
             discover=original.discover,
             read=original.read,
-            memory_gb=2.0,
+            memory_gb=1.2,
             simulator=Simulator(raw_simulator.DESIGN, raw_simulator.write),
         ),
     ),
