@@ -26,7 +26,7 @@ _CODE = re.compile(r"[^0-9]*([0-9]{1,3})\s*")
 # A loose trigger cable writes many codes at one time; an experiment writes one.
 _BURST_S, _BURST_CODES = 0.005, 3
 _MOST_MARKS = 2000  # of one file; real ones have up to 200
-_TOLERANCE_S = 2.0
+_EARLY_S, _LATE_S = 2.0, 4.0  # films may stutter on a slow computer
 _LONG_CLIP, _LONG_CLIP_S = "dis8", (240.0, 320.0)  # differs between people, which no other film does
 _EXCHANGED = {"neu5": "neu8", "neu8": "neu5"}
 # Under a wrong order of the rows, another shift of them fits the labels better. The best of all shifts need not be
@@ -70,7 +70,8 @@ def read_trials(
     trials: list[Trial] = []
     for context in CONTEXTS:
         mine = [one for one in found if one.context == context]
-        trials += _listed(mine, guide.order_of(subject, context), guide.missing_of(subject, context), edfs[0], notes)
+        order, missing = guide.order_of(subject, context), guide.missing_of(subject, context)
+        trials += _listed(mine, CONTEXTS[context], order, missing, edfs[0], notes)
     same = guide.order_of(subject, IMAGERY) == guide.order_of(subject, VIDEO)
     trials = _checked(trials, facts, edfs, simulated=simulated, same=same, notes=notes)
     return sorted(trials, key=lambda one: one.row)
@@ -111,11 +112,9 @@ def _run(run: int, annotations: list[Annotation], codes: dict[int, str], file: s
 
 
 def _listed(
-    trials: list[Trial], order: Sequence[str], missing: Sequence[int], file: str, notes: list[str]
+    trials: list[Trial], name: str, order: Sequence[str], missing: Sequence[int], file: str, notes: list[str]
 ) -> list[Trial]:
     """Places and stimuli of one context. Missing trials may have marks (21 in all) or none."""
-    context = trials[0].context if trials else None
-    name = CONTEXTS[context] if context else "a context's"
     whole = len(STIMULI)
     places = [place for place in range(1, whole + 1) if place not in missing]
     if len(places) != len(order):
@@ -180,13 +179,14 @@ def _fits(stimulus: str, shown_s: float, facts: Facts, *, simulated: bool) -> bo
     if stimulus == _LONG_CLIP and not simulated:
         return _LONG_CLIP_S[0] <= shown_s <= _LONG_CLIP_S[1]
     # Simulated films are whole seconds, and short ones differ by little.
-    return abs(shown_s - _seconds(stimulus, facts)) <= (0.4 if simulated else _TOLERANCE_S)
+    early_s, late_s = (0.4, 0.4) if simulated else (_EARLY_S, _LATE_S)
+    return -early_s <= shown_s - _seconds(stimulus, facts) <= late_s
 
 
 def read_ratings(path: Path, where: str, trials: Sequence[Trial], notes: list[str]) -> dict[int, dict[str, float]]:
     """Row (1 to 42, in order of time) -> ratings by name; what is ``n/a`` is left out.
 
-    Ratings that cannot belong to these trials are left out as a whole, with a note: another number of rows than of
+    A table may also have rows for the trials with a listed stimulus only. Ratings that cannot belong to these trials are left out as a whole, with a note: another number of rows than of
     trials, or an order that fits the labels worse than others.
     """
     rows: dict[int, dict[str, float]] = {}
@@ -199,6 +199,10 @@ def read_ratings(path: Path, where: str, trials: Sequence[Trial], notes: list[st
         if wrong := [name for name, score in rows[int(number)].items() if not SCALE[0] <= score <= SCALE[1]]:
             text = f"{wrong[0]} {scores[wrong[0]]:g} in trial {int(number)}"
             raise DataProblem(f"{where}: scores", text, f"{SCALE[0]:g} to {SCALE[1]:g}", CURE)
+    listed = [one for one in trials if one.stimulus]
+    if sorted(rows) == list(range(1, len(listed) + 1)) and len(listed) < len(trials):
+        rows = {one.row: rows[place] for place, one in enumerate(listed, start=1)}
+        trials = listed
     if sorted(rows) != [one.row for one in trials]:
         notes.append(f"{where} has {len(rows)} rows for {len(trials)} trials: no rating is used.")
         return {}

@@ -189,11 +189,12 @@ def _header(root: Path, file: str, subject: int) -> tuple[EdfHeader, list[int]]:
     """The header, and which of its signals are the 64 channels."""
     header = read_header(root / file, file)
     signals = header.signals
-    places = {canonical(header.labels[index]): index for index in signals if canonical(header.labels[index])}
+    known = [(name, index) for index in signals if (name := canonical(header.labels[index]))]
+    places = dict(known)
     missing = [name for name in CHANNELS if name not in places]
-    if missing or len(signals) != len(CHANNELS) + TRIGGERS or len(places) != len(CHANNELS):
+    if missing or len(signals) != len(CHANNELS) + TRIGGERS or len(known) != len(CHANNELS):
         expected = f"{len(CHANNELS)} EEG and {TRIGGERS} trigger channels"
-        lost = f", without {numbers_text(missing)}" if missing else ""
+        lost = f", without {numbers_text(missing)}" if missing else f", {len(known)} of them EEG"
         raise DataProblem(f"{file}: channels", f"{len(signals)} channels{lost}", expected, CURE)
     picks = [places[name] for name in CHANNELS]
     allowed = (600.0, 1200.0) if subject in _EITHER_RATE else (1200.0,) if subject in _FAST else (600.0,)
