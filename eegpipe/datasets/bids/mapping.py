@@ -26,7 +26,7 @@ D = TypeVar("D")
 TABLES = ("events", "beh", "participants")
 TYPES = ("eeg", "eog", "ecg", "emg", "gsr", "misc")
 UNITS = {"uV": 1.0, "mV": 1e3, "V": 1e6, "nV": 1e-3}  # microvolts
-_LARGEST = 256 * 1024
+_LARGEST = 64 * 1024
 _MISSING = ("", "n/a", "na", "nan", "null", "~")
 
 

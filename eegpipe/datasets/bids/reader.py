@@ -147,7 +147,9 @@ def _choose(
 ) -> tuple[list[Chosen], list[str]]:
     """The channels to carry over, and the names of those of another rate."""
     rules = reading.channels
-    table = montages.egi128() if rules.montage == "egi128" else {}
+    renamed_to = {target for name, target in rules.rename.items() if name in signal.names}
+    numbered = montages.egi128() if rules.montage == "egi128" else {}
+    table = {name: target for name, target in numbered.items() if target not in renamed_to}
     left_out = {one.casefold() for one in rules.leave_out}
     chosen, unknown = [], []
     for index, vendor in enumerate(signal.names):
@@ -176,7 +178,7 @@ def _choose(
         if kind == "stim":
             continue
         if kind == "eeg" and schema_name is None:
-            if table:  # the cap has more electrodes than the schema
+            if stripped in montages.numbered(rules.montage):  # the cap has more electrodes than the schema
                 continue
             unknown.append(vendor)
             continue
