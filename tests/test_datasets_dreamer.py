@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import re
+
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -180,6 +183,25 @@ def test_a_subject_that_breaks_the_format_does_not_spoil_the_others(tmp_path):
     outcomes = read_all(tmp_path)
     assert [type(one) for one in outcomes.values()] == [Recording, DataProblem, Recording]
     assert outcomes["02"].where == "DREAMER.mat: Data{2}"
+
+
+def test_changed_bytes_never_end_in_anything_but_a_recording_or_a_refusal(tmp_path):
+    content = vendor_files.dreamer_content(subjects=2, clips=3, clip_s=1, baseline_s=1)
+    file = vendor_files.dreamer(tmp_path, content, clips=3, clip_s=1)
+    savemat(file, {"DREAMER": content})
+    good, draw = file.read_bytes(), random.Random(0)
+    heads = [match.start() for match in re.finditer(rb"\x0e\x00\x00\x00", good) if match.start() % 8 == 0]
+    outcomes: list[type] = []
+    for _ in range(80):
+        changed = bytearray(good)
+        for _ in range(draw.choice([1, 4])):
+            changed[draw.choice(heads) + draw.randrange(48)] = draw.randrange(256)
+        file.write_bytes(changed[: draw.choice([len(good)] * 4 + [draw.randrange(len(good))])])
+        try:
+            outcomes += [type(one) for one in read_all(tmp_path).values()]
+        except DataProblem:
+            outcomes.append(type(None))  # the file as a whole
+    assert set(outcomes) == {Recording, DataProblem, type(None)}
 
 
 def test_a_subject_that_claims_too_much_is_refused_before_it_is_read(tmp_path, monkeypatch):

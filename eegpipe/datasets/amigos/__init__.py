@@ -24,7 +24,7 @@ DATASET = Dataset(
             discover=preprocessed.discover,
             read=preprocessed.read,
             already_processed=True,
-            memory_gb=0.6,
+            memory_gb=0.4,
             simulator=Simulator(simulate.DESIGN, simulate.write_preprocessed),
         ),
         Variant(
@@ -42,7 +42,7 @@ DATASET = Dataset(
             recognise=original.recognise,
             discover=original.discover,
             read=original.read,
-            memory_gb=0.6,
+            memory_gb=0.4,
             simulator=Simulator(simulate.DESIGN, simulate.write_original),
         ),
     ),

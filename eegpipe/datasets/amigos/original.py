@@ -119,12 +119,11 @@ def _ratings(root: Path, file: str, subject: int) -> tuple[dict[str, dict[str, f
     """(video -> ratings, notes) of one person."""
     path = root / file
     stat = path.stat()
-    by_person, missing = _table(path.resolve(), file, (stat.st_size, stat.st_mtime_ns))
+    by_person, notes = _table(path.resolve(), file, (stat.st_size, stat.st_mtime_ns))
     own = by_person.get(subject, {})
     for where, name, value in ((at, name, value) for at, row in own.values() for name, value in row.items()):
         layout.check_rating(name, value, where)
-    notes = [f"{file} has no column {numbers_text(missing)}."] if missing else []
-    return {video: row for video, (_, row) in own.items()}, notes
+    return {video: row for video, (_, row) in own.items()}, list(notes)
 
 
 @lru_cache(maxsize=1)
@@ -132,21 +131,30 @@ def _table(
     path: Path,
     file: str,
     version: tuple[int, int],  # noqa: ARG001 - bytes and time of change tell a replaced file from the one before
-) -> tuple[dict[int, dict[str, tuple[str, dict[str, float]]]], list[str]]:
-    """(person -> video -> (where, ratings that are given), rating columns that there are none of)."""
+) -> tuple[dict[int, dict[str, tuple[str, dict[str, float]]]], tuple[str, ...]]:
+    """(person -> video -> (where, ratings that are given), notes on columns and rows that are missing or not read).
+
+    What else the workbook holds is not known (people also rated themselves before the first video), so a row of
+    something else than a video is no reason to refuse; it is said.
+    """
     rows = read_table(path, file, needed=("userid", "videoid", "arousal", "valence"))
     by_person: dict[int, dict[str, tuple[str, dict[str, float]]]] = {}
+    unread: dict[str, None] = {}
     for row in rows:
         number = re.fullmatch(r"[A-Za-z]*0*([0-9]{1,3})", _text(row["userid"]))
         video = _text(row["videoid"]).upper()
         where = f"{file}: UserID {_text(row['userid']) or '(empty)'}, VideoID {video or '(empty)'}"
         if number is None or video not in layout.ALL_VIDEOS:
-            raise DataProblem(where, "a person or a video that is not known", "1 to 40, and a video's id", CURE)
+            unread[where.removeprefix(f"{file}: ")] = None
+            continue
         given = {name: _number(row.get(name), name, where) for name in RATINGS if row.get(name) is not None}
         own = by_person.setdefault(int(number[1]), {})
         if given and own.setdefault(video, (where, given))[1] != given:
             raise DataProblem(where, "two rows with different ratings", "one row for a person and video", CURE)
-    return by_person, [name for name in RATINGS if not any(name in row for row in rows)]
+    missing = [name for name in RATINGS if not any(name in row for row in rows)]
+    notes = [f"{file} has no column {numbers_text(missing)}."] if missing else []
+    notes += [f"Rows of {file} that are not read: {numbers_text(list(unread)[:3])} ({len(unread)})."] if unread else []
+    return by_person, tuple(notes)
 
 
 def _text(value: Cell) -> str:
