@@ -441,9 +441,28 @@ def test_wrong_markers_are_refused(person, made, where, told):
     assert told in problem.found
 
 
-def test_a_marker_file_without_annotations_is_refused(person):
-    evt(person / "Data" / "sub023" / "evt.bdf", [(1.0, "100")], label="Events")
-    assert "'BDF Annotations'" in refusal(person, RAW).expected
+def test_a_marker_file_of_another_kind_is_refused(person):
+    file = person / "Data" / "sub023" / "evt.bdf"
+    content = file.read_bytes()
+    for wrong in (content.replace(b"BDF Annotations", b"Events         "), b"0       " + content[8:], b"", b"x"):
+        file.write_bytes(wrong)
+        problem = refusal(person, RAW)
+        assert (problem.where, problem.expected[:10]) == ("Data/sub023/evt.bdf", "a BDF file")
+    with file.open("wb") as large:
+        large.truncate(2**25)
+    assert "33554432 bytes" in refusal(person, RAW).found
+
+
+def test_markers_do_not_depend_on_the_header_of_their_file(person):
+    """Its number of data records and their length are not known."""
+    file = person / "Data" / "sub023" / "evt.bdf"
+    expected = [event.onset_s for event in read(person, variant=RAW).stimuli]
+    content = bytearray(file.read_bytes())
+    content[236:252] = b"-1      36      "
+    file.write_bytes(content)
+    assert [event.onset_s for event in read(person, variant=RAW).stimuli] == expected
+    file.write_bytes(content[: len(content) // 2])
+    assert refusal(person, RAW).found.startswith("no clip ")
 
 
 # --- the re-host ------------------------------------------------------------------------------------------------------

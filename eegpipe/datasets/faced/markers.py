@@ -12,7 +12,7 @@ from pathlib import Path
 
 from eegpipe.datasets.faced.clips import Presented
 from eegpipe.datasets.folders import numbers_text
-from eegpipe.datasets.formats.edf import ANNOTATIONS, Annotation, read_annotations, read_header
+from eegpipe.datasets.formats.edf import Annotation
 from eegpipe.errors import DataProblem
 
 _VIDEOS = range(1, 29)
@@ -23,17 +23,30 @@ _AROUND = (100, 201, 202)
 _OTHER_RELEASE = range(240, 252)
 _CURE = "Copy the file from the vendor's archive again."
 
+_LABEL = b"BDF Annotations"
+_MOST_SIGNALS = 4  # in the header; there are two
+_LARGEST = 16 * 2**20
+# EDF+'s time-stamped annotation: onset, duration or none, texts.
+_STAMP = re.compile(rb"([+-][0-9]{1,6}(?:\.[0-9]{0,9})?)(?:\x15[0-9.]{0,16})?\x14([^\0]{0,200}?)\x14\0")
+
 
 def read_markers(path: Path, where: str) -> list[Annotation]:
     """All annotations of ``evt.bdf``, in order of time.
 
-    How many data records the file has, and how long they are, is not known and not asserted.
+    They are looked for in the whole file, as other software does: how its data records are laid out is not known. What
+    is damaged or missing shows in the clips, each of which must be there.
     """
-    header = read_header(path, where)
-    if header.bytes_per_sample != 3 or not any(label in ANNOTATIONS for label in header.labels):
-        found = f"{8 * header.bytes_per_sample}-bit signals {numbers_text(repr(label) for label in header.labels)}"
-        raise DataProblem(f"{where}: signals", found, "a BDF file with 'BDF Annotations'", _CURE)
-    return sorted(read_annotations(path, header), key=lambda one: one.onset_s)
+    size = path.stat().st_size
+    content = path.read_bytes() if size <= _LARGEST else b""
+    if not content.startswith(b"\xffBIOSEMI") or _LABEL not in content[: 256 * _MOST_SIGNALS]:
+        found = f"{size} bytes" + (" that begin otherwise" if size else "")
+        raise DataProblem(where, found, f"a BDF file with '{_LABEL.decode()}', about 40 kB", _CURE)
+    found_at = []
+    for match in _STAMP.finditer(content):
+        for text in match[2].decode("utf-8", errors="replace").split("\x14"):
+            if text:
+                found_at.append(Annotation(float(match[1]), 0.0, text))
+    return sorted(found_at, key=lambda one: one.onset_s)
 
 
 def clips(markers: list[Annotation], where: str) -> tuple[list[Presented], list[str]]:
