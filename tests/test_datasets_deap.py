@@ -281,7 +281,7 @@ class Session:
         if not geneva:
             order = [name for _, name in sorted(zip(TWENTE_TO_GENEVA, order, strict=True))]
         self.labels = [*order, *OTHERS, "Status"]
-        self.units = ["uV"] * 40 + ["nS"] * 2 + ["uV"] * 5 + ["Boolean"]
+        self.units = ["uV"] * 40 + ["Ohm" if geneva else "nS"] * 2 + ["uV"] * 5 + ["Boolean"]
         random = np.random.default_rng(number)
         self.counts = random.normal(0, 640, (48, 40 * rate)).round().astype(np.int64)
         self.counts[:32] += random.integers(-300_000, 300_000, (32, 1))  # electrode offsets up to 10 mV
@@ -345,6 +345,7 @@ def test_what_is_unusual_is_read_and_said(tmp_path):
     made.codes = [one for one in made.codes if one not in ((15, 3), (13, 5))] + [(30, 6), (2.5, 9)]
     made.labels[-1] = "x"
     made.counts[40, :20] = 0
+    made.units[40] = "kOhm"
     made.write()
     notes = " ".join(read(ORIGINAL, tmp_path).notes)
     for text in (
@@ -355,6 +356,7 @@ def test_what_is_unusual_is_read_and_said(tmp_path):
         "code 6, which is not documented, 1 times",
         "does not have: 9;",
         "no conductance in 0.098 %",
+        "GSR1 is in 'kOhm' by its header; it is taken for nS",
     ):
         assert text in notes
     assert read(ORIGINAL, tmp_path).raw.get_data("GSR").max() < 1e12

@@ -64,7 +64,7 @@ FACTS = Facts(
     trials=TRIALS,
     rate_hz=512.0,
     channels=(*TWENTE, *_OTHERS, "Status"),
-    other_channels=((*GENEVA, *_OTHERS, "Status"), (*GENEVA, *_OTHERS, ""), (*GENEVA, *_OTHERS, "", "")),
+    other_channels=((*GENEVA, *_OTHERS, "Status"),),  # in s24-s28 the last has no label, in s29-s32 the last two
     trial_s=(60.0,) * TRIALS,
     reference="none: BioSemi's active ground (CMS and DRL)",
     line_hz=50.0,
@@ -78,6 +78,8 @@ _END_TOLERANCE_S = 5.0
 # How far the table's Start_time may lie from the codes, counted from their common centre. Two computers' clocks drift
 # apart by some tenths of a second in an hour; a trial takes about 100 s. How exact the times really are is not known.
 _START_TOLERANCE_S = 2.0
+_LONGEST_S = 4 * 3600.0  # a session takes about 1.2 h
+_LEAST_NS = 1e-6
 # Microvolt: with the sign of an ANSI page, of UTF-8 read as one, or spelled.
 _MICROVOLT = ("uV", "\N{MICRO SIGN}V", "\N{LATIN CAPITAL LETTER A WITH CIRCUMFLEX}\N{MICRO SIGN}V", "microV")
 
@@ -136,6 +138,10 @@ def _electrodes(header: EdfHeader, file: str, facts: Facts) -> tuple[str, ...]:
     labels = header.labels
     if header.bytes_per_sample != 3:
         raise DataProblem(file, "a 16-bit EDF file", "a 24-bit BDF file of BioSemi", _CURE)
+    if header.duration_s > _LONGEST_S:
+        raise DataProblem(
+            f"{file}: duration", f"{header.duration_s / 3600:.1f} h", "a session of one to two hours", _CURE
+        )
     if len(labels) not in _CHANNEL_COUNTS:
         raise DataProblem(f"{file}: channels", str(len(labels)), "48, or 49 (s29 to s32), with the status last", _CURE)
     names = tuple(canonical(label) or label for label in labels[: len(TWENTE)])
@@ -169,6 +175,9 @@ def _header_notes(header: EdfHeader, electrodes: tuple[str, ...], number: int) -
     order = "Twente" if electrodes == TWENTE else "Geneva"
     if electrodes != (TWENTE if number <= LAST_IN_TWENTE else GENEVA):
         notes.append(f"The electrodes are in the order of {order}, unlike the other recordings made there.")
+    unit, expected = header.units[len(electrodes) + _OTHERS.index("GSR1")], "nS" if electrodes == TWENTE else "Ohm"
+    if unit.lower() != expected.lower():
+        notes.append(f"GSR1 is in '{unit}' by its header; it is taken for {expected}, as documented for {order}.")
     if len(header.labels) == _CHANNEL_COUNTS[1]:
         notes.append("49 channels: the one before the last is not used, the last is the status.")
     if header.labels[-1] != "Status":
@@ -195,7 +204,7 @@ def _skin_ohm(values: np.ndarray, gain: float) -> list[str]:
 
     Where no current flowed, the resistance is what one count of the amplifier would be.
     """
-    smallest = abs(gain)
+    smallest = max(abs(gain), _LEAST_NS)
     share = float((values < smallest).mean())
     np.divide(1e9, np.maximum(values, smallest), out=values)
     if share:

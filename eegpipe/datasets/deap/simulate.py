@@ -147,12 +147,12 @@ def session(plan: Plan, subject: int) -> Session:
 
 
 def write_metadata(folder: Path, plan: Plan) -> None:
-    """Write ``metadata_csv/participant_ratings.csv``: the rows of everybody, in order of presentation.
+    """Write ``metadata_csv/participant_ratings.csv``: everybody's rows, also of people who are not simulated.
 
     Start_time counts units of 0.1 ms on the clock of the computer that showed the videos.
     """
     lines = ["Participant_id,Trial,Experiment_id,Start_time,Valence,Arousal,Dominance,Liking,Familiarity"]
-    for subject in plan.people:
+    for subject in plan.design.people:
         happened = session(plan, subject)
         random = stream(plan.settings.seed, "deap", subject, "clock")
         drift = 1 + 2e-5 * random.standard_normal()
