@@ -186,8 +186,9 @@ def _fits(stimulus: str, shown_s: float, facts: Facts, *, simulated: bool) -> bo
 def read_ratings(path: Path, where: str, trials: Sequence[Trial], notes: list[str]) -> dict[int, dict[str, float]]:
     """Row (1 to 42, in order of time) -> ratings by name; what is ``n/a`` is left out.
 
-    A table may also have rows for the trials with a listed stimulus only. Ratings that cannot belong to these trials are left out as a whole, with a note: another number of rows than of
-    trials, or an order that fits the labels worse than others.
+    A table may also have rows for the trials with a listed stimulus only. Ratings that cannot belong to these trials
+    are left out as a whole, with a note: another number of rows than of trials, or an order that fits the labels worse
+    than others.
     """
     rows: dict[int, dict[str, float]] = {}
     for row in read_table(path, where, delimiter="\t"):
