@@ -159,8 +159,8 @@ def _write_person(folder: Path, plan: Plan, subject: int, truth: Truth) -> None:
     write_mat(eeg / f"{stem}_eeg.set", {"EEG": _eeglab(stem, samples, rows)})
     if trap != 4:  # 4: only the text at the root says what holds for all
         _text(eeg / f"{stem}_eeg.json", json.dumps({"EEGReference": "Cz", "SamplingFrequency": 250}) + "\n")
-    if trap == 1:  # grouped by kind instead of sorted by time
-        rows = sorted(rows, key=lambda row: row[2])
+    if trap == 1:  # by kind instead of by time, the latest first
+        rows = sorted(rows, key=lambda row: (row[2], -float(row[0])))
     # 2: above the folder of the recording, by the inheritance principle.
     above = eeg.parent if trap == 2 else eeg
     name = f"sub-{subject:02d}" if trap == 2 else f"sub-{subject:02d}_task-{TASK}"
