@@ -202,7 +202,7 @@ def test_t3c_the_place_of_the_event_table(whole):
     place = struct.unpack_from("<i", path.read_bytes()[:900], 886)[0]
     assert not 0 < place < path.stat().st_size  # naive: seek there
     header = cnt.read_header(path, "x")
-    assert header.event_table == path.stat().st_size - 9 - 30 * 8
+    assert header.event_table == path.stat().st_size - 9 - 30 * 8 - 256
     starts = facts(whole)["sessions_start_s"][0]
     marks = cnt.read_events(path, "x", header)
     assert [event.sample for event in marks if event.code == 1] == [1000 * start for start in starts]
@@ -274,3 +274,13 @@ def test_every_irregularity_that_is_read_rightly_is_listed():
     listed = {one.name for one in datasets.get("seed").irregularities}
     here = {name.split("_")[1].upper() for name in globals() if name.startswith("test_")}
     assert {one for one in listed if one.upper() in here} >= {"T3a", "T3b", "T3c", "T4", "C1", "C2", "C5", "C6", "S1"}
+
+
+def test_a_person_s_raw_file_does_not_depend_on_the_others(whole, tmp_path):
+    alone = replace(SETTINGS, subjects=1, variant="raw")
+    simulate("seed", tmp_path / "raw", alone, truth=tmp_path / "truth")
+    [path] = (tmp_path / "raw").rglob("*.cnt")
+    assert path.read_bytes() == cnt_file(whole, 1).read_bytes()
+    simulate("seed", tmp_path / "other", replace(alone, seed=10), truth=tmp_path / "other truth")
+    [other] = (tmp_path / "other").rglob("*.cnt")
+    assert other.read_bytes() != path.read_bytes()

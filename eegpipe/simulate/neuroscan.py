@@ -25,6 +25,8 @@ SENSITIVITY = float(np.float32(204.8 * 1e6 / 2**25))
 # Place and width of the fields about the person and of the session's label.
 _TEXTS = {"id": (21, 20), "name": (121, 20), "sex": (143, 1), "hand": (144, 1), "session": (205, 20)}
 _EVENT_WIDTH = {1: 8, 2: 19, 3: 19}
+# What the amplifier's program writes behind the event table. Only one byte of it is known, and its length is not.
+BEHIND_BYTES = 256
 _RAISE_BY, _OFFSETS_UV, _NOISE_UV = 5, 150.0, 0.5
 # What is recorded before, between and behind the clips: of the vendors' files, and where clips are shortened.
 _TAIL_S, _SHORT_GAP_S = 45, 2
@@ -151,7 +153,8 @@ def write_cnt(
     header_count
         What the header says about the number of samples.
     event_position
-        ``"overflow"``: the header's place of the event table is negative, as in recordings that grew too large.
+        ``"overflow"``: the header's places of the event table and of what is behind it are nonsense, as in recordings
+        that grew too large.
     person_fields
         ``id``, ``name``, ``sex``, ``hand``, ``session``: invented ones only.
     started
@@ -170,6 +173,8 @@ def write_cnt(
     struct.pack_into("<H", setup, 370, n_channels)
     struct.pack_into("<H", setup, 376, rate_hz)
     struct.pack_into("<I", setup, 864, n_samples if header_count == "right" else header_count)
+    behind_at = table_at + 9 + len(events) * _EVENT_WIDTH[event_type]
+    struct.pack_into("<i", setup, 12, behind_at if event_position == "right" else 0)
     struct.pack_into("<i", setup, 886, table_at if event_position == "right" else -732)
     struct.pack_into("<f", setup, 890, n_samples / rate_hz)
     struct.pack_into("<i", setup, 894, 1)
@@ -190,6 +195,9 @@ def write_cnt(
         for sample, code in events:
             place = sample if event_type == 3 else start + sample * frame
             file.write(struct.pack("<HBBI", code, 0, 0, place).ljust(_EVENT_WIDTH[event_type], b"\0"))
+        behind = bytearray(BEHIND_BYTES)
+        behind[52] = 1  # samples have four bytes
+        file.write(behind)
 
 
 def _step_uv(calibration: np.ndarray | float, sensitivity: float, channels: int) -> np.ndarray:

@@ -8,7 +8,9 @@ whether a sample has two or four bytes, and keeps name and sex of the person. He
 
 - the number of samples comes from the size of the file and the place of the event table;
 - the place of the event table is believed only if an event table is there, and looked for from the end otherwise;
-- samples have four bytes; a file that makes sense only with two is refused;
+  there may be something behind the table, to which the field ``nextfile`` at byte 12 points;
+- samples have four bytes; a file that makes sense only with two is refused, unless byte 52 of what ``nextfile`` points
+  to says four (as EEGLAB's ``loadcnt`` knows);
 - fields about the person are never read.
 
 **Events.** The first sample of a recording has the number 0. Tables of type 1 and 2 hold the place of the event in the
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -31,7 +34,8 @@ from eegpipe.errors import DataProblem
 SETUP_BYTES, CHANNEL_BYTES, TABLE_BYTES = 900, 75, 9
 EVENT_BYTES = {1: 8, 2: 19, 3: 19}  # by type of the table
 SAMPLE_BYTES = 4
-_MOST_CHANNELS, _MOST_EVENTS = 512, 100_000
+_MOST_CHANNELS = 512
+_TAIL_BYTES, _BEHIND_BYTES = 8 * 2**20, 4096  # where an event table is looked for, and an empty one
 _CHUNK_BYTES = 8 * 2**20
 # The spread of scalp EEG in microvolt, wide: only used to tell samples of four bytes from samples of two.
 _SPREAD_UV = (0.02, 20_000.0)
@@ -86,7 +90,9 @@ class CntHeader:
                 f"The header declares {self.declared_samples} samples; the file holds {self.samples}, which were read."
             )
         if self.event_table is not None and self.declared_event_table != self.event_table:
-            told.append("The header points to a wrong place for the event table; it was found at the end of the file.")
+            told.append(
+                "The header points to a wrong place for the event table; it was found near the end of the file."
+            )
         elif self.event_table is None and self.declared_event_table != 0:
             told.append("The file has no event table, though its header points to one.")
         return tuple(told)
@@ -115,7 +121,9 @@ def read_header(path: Path, where: str) -> CntHeader:
         if len(setup) < SETUP_BYTES or not setup.startswith(b"Version"):
             raise DataProblem(where, "no head of a NeuroScan file", "a file that begins with 'Version'", _COPY_AGAIN)
         count, rate = struct.unpack_from("<H", setup, 370)[0], struct.unpack_from("<H", setup, 376)[0]
-        declared_samples, table = struct.unpack_from("<I", setup, 864)[0], struct.unpack_from("<i", setup, 886)[0]
+        declared_samples = struct.unpack_from("<I", setup, 864)[0]
+        behind, high = struct.unpack_from("<iI", setup, 12)
+        table = struct.unpack_from("<I", setup, 886)[0] + (high << 32)
         block = struct.unpack_from("<i", setup, 894)[0]
         start = SETUP_BYTES + CHANNEL_BYTES * count
         if not 0 < count <= _MOST_CHANNELS or not rate or size < start + SAMPLE_BYTES * count:
@@ -130,7 +138,8 @@ def read_header(path: Path, where: str) -> CntHeader:
             )
         names, baseline, scale = _channels(file.read(CHANNEL_BYTES * count), count, where)
         frame = SAMPLE_BYTES * count
-        found_at = table if _is_table(file, table, start, frame, size) else _find_table(file, start, frame, size)
+        ends = {size, behind} if start < behind < size else {size}
+        found_at = table if _is_table(file, table, start, frame, size) else _find_table(file, ends, start, frame)
         header = CntHeader(
             channels=names,
             rate_hz=float(rate),
@@ -143,7 +152,8 @@ def read_header(path: Path, where: str) -> CntHeader:
             declared_event_table=table,
             start_s_of_day=_time_of_day(setup[235:247]),
         )
-        _check_sample_size(file, header, where)
+        if not _says_four(file, behind, size):
+            _check_sample_size(file, header, where)
         return header
 
 
@@ -181,7 +191,7 @@ def read_events(path: Path, where: str, header: CntHeader) -> list[CntEvent]:
     Raises
     ------
     DataProblem
-        If a mark lies outside the recording, or not on a sample.
+        If a mark lies outside the recording.
     """
     if header.event_table is None:
         return []
@@ -193,8 +203,8 @@ def read_events(path: Path, where: str, header: CntHeader) -> list[CntEvent]:
     events = []
     for number, at in enumerate(range(0, size, width), start=1):
         code, place = struct.unpack_from("<HxxI", content, at)
-        sample, rest = (place, 0) if kind == 3 else divmod(place - header.data_start, header.frame_bytes)
-        if not 0 <= sample < header.samples or rest:
+        sample = place if kind == 3 else (place - header.data_start) // header.frame_bytes
+        if not 0 <= sample < header.samples:
             raise DataProblem(
                 f"{where}: event {number}",
                 f"a mark at {'sample' if kind == 3 else 'byte'} {place}",
@@ -240,19 +250,41 @@ def _is_table(file: BinaryIO, at: int, start: int, frame: int, size: int) -> boo
     return width is not None and 0 <= length <= size - at - TABLE_BYTES and length % width == 0
 
 
-def _find_table(file: BinaryIO, start: int, frame: int, size: int) -> int | None:
-    """The event table that ends where the file does, whatever the header says; None if there is none."""
-    for width in sorted(set(EVENT_BYTES.values())):
-        for events in range(_MOST_EVENTS):
-            at = size - TABLE_BYTES - events * width
-            if at <= start:
-                break
-            if (at - start) % frame == 0 and _is_table(file, at, start, frame, size):
-                file.seek(at)
-                kind, length, _ = struct.unpack("<Bii", file.read(TABLE_BYTES))
-                if EVENT_BYTES[kind] == width and length == events * width:
-                    return at
+def _find_table(file: BinaryIO, ends: Collection[int], start: int, frame: int) -> int | None:
+    """The last event table of the file, whatever the header says; None if there is none.
+
+    It begins behind a whole number of samples, and its marks lie before it. One with less than two marks must end near
+    the end of the file, or where the header says that something else begins.
+    """
+    size = max(ends)
+    first = start + max(0, size - _TAIL_BYTES - start) // frame * frame
+    file.seek(first)
+    tail = file.read(size - first)
+    kinds = np.frombuffer(tail, np.uint8)[::frame]
+    for place in np.flatnonzero(np.isin(kinds, list(EVENT_BYTES)))[::-1].tolist():
+        at = place * frame
+        if at + TABLE_BYTES > len(tail) or first + at <= start:
+            continue
+        kind, length, offset = struct.unpack_from("<Bii", tail, at)
+        width, end = EVENT_BYTES[kind], at + TABLE_BYTES + length
+        if offset or length < 0 or length % width or end > len(tail):
+            continue
+        marks = [
+            struct.unpack_from("<I", tail, at + TABLE_BYTES + 4 + width * mark)[0] for mark in range(length // width)
+        ]
+        low, high = (0, (first + at - start) // frame) if kind == 3 else (start, first + at)
+        sure = len(marks) > 1 or first + end in ends or len(tail) - end <= _BEHIND_BYTES
+        if sure and all(low <= mark <= high for mark in marks):
+            return first + at
     return None
+
+
+def _says_four(file: BinaryIO, behind: int, size: int) -> bool:
+    """Whether what lies behind the event table says that samples have four bytes; most programs write nothing there."""
+    if not 0 < behind < size - 52:
+        return False
+    file.seek(behind + 52)
+    return file.read(1) == b"\1"
 
 
 def _check_sample_size(file: BinaryIO, header: CntHeader, where: str) -> None:

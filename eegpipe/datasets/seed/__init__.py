@@ -61,8 +61,8 @@ DATASET = Dataset(
         Irregularity("T2b", "", "Some public readers take the preprocessed files for 1000 Hz; 200 Hz is asserted."),
         Irregularity("T2c", "", "A preprocessed trial has one sample more than whole seconds; all samples are kept."),
         Irregularity("T3a", "", "A raw header declares no or a wrong number of samples; the file's size decides."),
-        Irregularity("T3b", "", "Raw samples have four bytes, which no header says; two bytes are refused."),
-        Irregularity("T3c", "", "A raw header points beside the event table; the table is looked for at the end."),
+        Irregularity("T3b", "", "Raw samples have four bytes, which other programs guess; two bytes are refused."),
+        Irregularity("T3c", "", "A raw header points beside the event table; the table is looked for from the end."),
         Irregularity("T4", "", "M1 and M2 lie inside the raw channels (33rd and 43rd); channels are taken by name."),
         Irregularity(
             "T5", "", "The session is only the rank of a preprocessed file's date; raw names hold its number."

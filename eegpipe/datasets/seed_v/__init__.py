@@ -34,8 +34,8 @@ DATASET = Dataset(
     irregularities=(
         Irregularity("T1c", "", "10_... sorts before 2_... as text; subjects are ordered by their number."),
         Irregularity("T3a", "", "A header declares no or a wrong number of samples; the file's size decides."),
-        Irregularity("T3b", "", "Samples have four bytes, which no header says; two bytes are refused."),
-        Irregularity("T3c", "", "A header points beside the event table; the table is looked for at the end."),
+        Irregularity("T3b", "", "Samples have four bytes, which other programs guess; two bytes are refused."),
+        Irregularity("T3c", "", "A header points beside the event table; the table is looked for from the end."),
         Irregularity(
             "T3d",
             "",
