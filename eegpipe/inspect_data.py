@@ -63,8 +63,10 @@ def inspect_vendor(path: Path, dataset: Dataset, variant: Variant, *, read: bool
                 if rows
             }
         )
-        if empty := [file for file in mine if (found.root / file).is_file() and not _size(found.root / file)]:
-            report.error(", ".join(empty), "an empty file", "Copy or download it again.")
+        for entry in entries:
+            for file in entry.files:
+                if (found.root / file).is_file() and not _size(found.root / file):
+                    report.error(variant.call(entry, file), "an empty file", "Copy or download it again.")
     for problem in found.problems:
         _report_problem(problem, dataset, report)
     for note in found.notes:
@@ -113,13 +115,17 @@ def _read_all(found: Discovery, dataset: Dataset, variant: Variant, report: Repo
 
 
 def _results(found: Discovery, variant: Variant) -> Iterator[tuple[RecordingEntry, Recording | DataProblem]]:
-    if variant.read_together:
+    bad = {entry.id: problem for entry in found.entries if (problem := variant.unreadable(found.root, entry))}
+    if variant.read_together and not bad:
         try:
             yield from variant.read_together(found.root, found.entries)
         except DataProblem as problem:  # of the one file itself: said once
             yield found.entries[0], problem
         return
     for entry in found.entries:
+        if entry.id in bad:
+            yield entry, bad[entry.id]
+            continue
         try:
             yield entry, variant.read(found.root, entry)
         except DataProblem as problem:

@@ -388,6 +388,7 @@ MEANING: dict[str, Callable[[random.Random, Path], str]] = {
     ".edf": edf_changed, ".cnt": cnt_changed, ".csv": text_changed, ".tsv": text_changed, ".txt": text_changed,
     ".json": text_changed, ".xml": text_changed, ".yaml": text_changed, ".vhdr": text_changed, ".vmrk": text_changed,
 }  # fmt: skip
+ONES_OWN = ("label", "low", "high", "least", "most")  # fields of an EDF header that each signal has for itself
 PICKLES = (".pkl", ".dat", ".npy", ".npz")
 # A number that somebody changes in a table is a number; only in signal files does it show in the signal.
 TABLES = (".csv", ".tsv", ".txt", ".json", ".xml", ".yaml", ".xlsx")
@@ -469,8 +470,11 @@ class Case:
             content = file.read_bytes()
             replace_file(file, content)
             what = MEANING[file.suffix](dice, file)
-            # Trials of one shape may be exchanged or copied: no reader can tell.
-            alike = what.startswith(("key exchanged", "key copied"))
+            # Trials of one shape may be exchanged or copied, a channel may have another name or scale: no reader can
+            # tell whether it was always so.
+            alike = what.startswith(
+                ("key exchanged", "key copied", *(f"{name} of signal" for name in ONES_OWN), "slice")
+            )
             return ("bytes" if alike or file.suffix in TABLES else "meaning"), f"{what}: {name}"
         change = dice.choice(BYTES)
         content = file.read_bytes()
@@ -605,14 +609,17 @@ def _convert_and_judge(base: Base, folder: Path, kind: str) -> tuple[str, str]:
     if list(folder.rglob(RAN)):
         return "a program ran", ""
     truth = planted(base.folder / "truth")
-    failed = 0
+    failed, faults = 0, []
     for outcome in outcomes:
         if outcome.status == "failed":
             failed += 1
             if fault := _unclear(outcome.problem, True, folder):
                 return "unclear", fault
         elif fault := _wrong(base, out, outcome.key, truth, kind):
-            return "wrong", fault
+            faults.append(fault)
+    # What is missing may cost a trial, if somebody says so.
+    if faults and not (kind == "tree" and failed):
+        return "wrong", faults[0]
     if left := [path for path in out.rglob(".*") if path.name != ".bidsignore"]:
         return "left behind", str(left[0])
     for row in csv.DictReader((out / "quality.tsv").open(encoding="utf-8", newline=""), delimiter="\t"):

@@ -100,8 +100,8 @@ def convert(
     outcomes: dict[Any, Outcome] = {}
     waiting = []
     for entry in discovery.entries:
-        if entry.id in twins:
-            outcomes[entry.id] = _failed(dataset, entry.id.stem, twins[entry.id])
+        if problem := twins.get(entry.id) or form.unreadable(discovery.root, entry):
+            outcomes[entry.id] = _failed(dataset, entry.id.stem, problem)
             continue
         sidecar = read_sidecar(out, entry.id)
         if sidecar.get(FINGERPRINT) == fingerprints[entry.id.stem] and is_complete(out, entry.id):
@@ -301,6 +301,6 @@ def _fingerprints(
 def _digest_or_none(path: Path) -> str | None:
     """None for a file that cannot be read: the reader will say so in its own words."""
     try:
-        return file_digest(path)
+        return file_digest(path) if path.is_file() else None
     except OSError:
         return None

@@ -172,6 +172,8 @@ class Variant:
         What the files are, in a few words: ``"Preprocessed_EEG, MATLAB files at 200 Hz"``.
     tree
         The vendor's folder, as lines of text.
+    private_names
+        Whether folders or files are called after persons: then no message names a file.
     memory_gb
         Peak of a process that reads one recording of full size and writes it to BIDS.
     """
@@ -185,8 +187,21 @@ class Variant:
     read: Read
     read_together: ReadTogether | None = None
     already_processed: bool = False  # BIDS DatasetType derivative instead of raw
+    private_names: bool = False
     memory_gb: float = 1.0
     simulator: Simulator | None = None
+
+    def call(self, entry: RecordingEntry, file: str) -> str:
+        """How a file of a recording is called in a message."""
+        return f"{entry.id.stem}: file {entry.files.index(file) + 1}" if self.private_names else file
+
+    def unreadable(self, root: Path, entry: RecordingEntry) -> DataProblem | None:
+        """The first file of a recording that is none: gone since it was discovered, a broken link, a folder, a pipe."""
+        wrong = (file for file in entry.files if not (root / file).is_file())
+        cure = "Copy it from the vendor's archive again."
+        return next(
+            (DataProblem(self.call(entry, file), "nothing that can be opened", "a file", cure) for file in wrong), None
+        )
 
 
 @dataclass(frozen=True)

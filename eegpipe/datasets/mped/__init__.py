@@ -26,6 +26,7 @@ DATASET = Dataset(
             recognise=raw.recognise,
             discover=raw.discover,
             read=raw.read,
+            private_names=True,
             memory_gb=4.5,
             simulator=Simulator(simulate.DESIGN, simulate.write),
         ),
