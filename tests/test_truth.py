@@ -137,7 +137,7 @@ def compare_events(raw: mne.io.BaseRaw, truth: list[dict[str, str]]) -> None:
         assert annotation["onset"] * rate_hz == pytest.approx(int(row["onset_sample"]), abs=1e-3)
         assert annotation["duration"] * rate_hz == pytest.approx(int(row["n_samples"]), abs=1e-3)
         extras = annotation["extras"]
-        assert extras["trial"] == row["trial"]
+        assert str(extras["trial"]) == row["trial"]
         assert extras.get("label", "n/a") == row["label"]
         for column in ("valence", "arousal", *(key for key in row if key.startswith("rating_"))):
             # The table of the truth has six digits.

@@ -1,7 +1,7 @@
-"""What a data set is to the rest of eegpipe: its variants, each with facts, a way to list recordings, a way to read one.
+"""What a data set is to the rest of eegpipe: variants, each with facts, a way to list recordings, a way to read one.
 
-Each data set is one file (or one folder) beside this one that ends in ``DATASET = Dataset(...)``; nothing else has to be
-registered. docs/adding-a-dataset.md walks through one, docs/formats.md holds the facts with their sources.
+Each data set is one file (or one folder) beside this one that ends in ``DATASET = Dataset(...)``; nothing else has to
+be registered. docs/adding-a-dataset.md walks through one, docs/formats.md holds the facts with their sources.
 """
 
 from __future__ import annotations
