@@ -182,8 +182,8 @@ def test_no_output_holds_a_name(tree, tmp_path, caplog, capfd):
     mark(raw, 6)
     found = VARIANT.discover(raw)
     outcomes = convert(DATASET, raw, tmp_path / "damaged", workers=1)
-    assert sum(outcome.status == "failed" for outcome in outcomes) == 5
-    assert sum(outcome.status == "done" for outcome in outcomes) == 1
+    failed = {outcome.key: outcome.problem for outcome in outcomes if outcome.status == "failed"}
+    assert (len(failed), len(outcomes)) == (5, 6), failed
     report = inspect(raw, read=True)
     written = [file for folder in (out, tmp_path / "damaged") for file in folder.rglob("*")]
     texts = [repr(outcomes), repr(found), report.to_json(), caplog.text, *capfd.readouterr()]
