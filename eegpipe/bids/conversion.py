@@ -124,8 +124,8 @@ def convert(
     for note in discovery.notes:
         _log.warning("%s", note)
     if allow_partial:
-        for problem in problems:
-            _log.warning("%s", problem.problem)
+        for outcome in problems:
+            _log.warning("%s", outcome.problem)
         return found
     return [*found, *problems]
 
