@@ -593,7 +593,7 @@ def with_beh(folder: Path, table: str, beh: str) -> Path:
 
 
 def valences(folder: Path) -> list[float]:
-    return [event.ratings.get("valence", -1) for event in read_one(folder).events]
+    return [event.ratings.get("valence", -1) for event in read_one(folder).stimuli]
 
 
 def test_ratings_are_joined_by_name_number_or_order(folder):
@@ -627,6 +627,59 @@ def test_a_lost_rating_is_said(folder):
     assert any("has no row for 'storm.mp4'" in note for note in recording.notes)
     # The norm of the word stands in, and says so.
     assert recording.events[1].affect == affect.from_word("fear")
+
+
+def test_runs_that_share_a_table_are_told_apart_or_refused(folder):
+    eeg = folder / "sub-01/eeg"
+    for file in list(eeg.glob("*_eeg.*")):
+        file.unlink()
+    for run in (1, 2):
+        brainvision(eeg / f"sub-01_task-film_run-{run}_eeg", noise(seed=run))
+    assert "one table for 2 runs" in refusal(folder)
+    for run in (1, 2):
+        text = EVENTS.replace("trial_type", "trial_type\tnr", 1)
+        for place, clip in enumerate(("sea", "storm", "wall"), start=1):
+            text = text.replace(f"film\t{clip}", f"film\t{place}\t{clip}")
+        text = text.replace("rating\t", "rating\tn/a\t")
+        (eeg / f"sub-01_task-film_run-{run}_events.tsv").write_text(text, encoding="utf-8")
+    (eeg / "sub-01_task-film_events.tsv").unlink()
+    with_beh(folder, "nr\tv\ta\n1\t1\t1\n2\t2\t1\n3\t3\t1\n", "{join: trial, column: nr}")
+    change(folder, "eegpipe.yaml", "  name: film", "  name: film\n  trial: nr")
+    assert "trial 1, 2, 3 more than once, expected each number once" in refusal(folder)
+    for run in (1, 2):
+        beh = f"nr\tv\ta\n1\t{run}\t1\n2\t2\t1\n3\t3\t1\n"
+        (folder / f"sub-01/beh/sub-01_task-film_run-{run}_beh.tsv").write_text(beh, encoding="utf-8")
+    assert valences(folder) == [1, 2, 3, 2, 2, 3]
+    assert [event.trial for event in read_one(folder).stimuli] == [1, 2, 3, 4, 5, 6]
+
+
+def test_no_change_of_a_table_ends_in_anything_but_a_refusal(folder):
+    """Bytes of tables, sidecars and the mapping changed, taken away and added at random."""
+    with_beh(folder, "clip\tv\ta\nsea.mp4\t1\t1\nstorm.mp4\t2\t1\nwall.mp4\t3\t1\n", "{join: stimulus, column: clip}")
+    (folder / "task-film_eeg.json").write_text('{"SamplingFrequency": 100, "PowerLineFrequency": 50}', "utf-8")
+    (folder / "sub-01/eeg/sub-01_task-film_channels.tsv").write_text("name\ttype\nCz\tEEG\n", encoding="utf-8")
+    random = np.random.default_rng(5)
+    pieces = [b"\t", b"\n", b"-", b"1e308", b"nan", b"inf", b'"', b"\xff", b": ", b"{", b"0" * 30]
+    files = [file for file in folder.rglob("*") if file.suffix in (".tsv", ".json", ".yaml")]
+    read = refused = 0
+    for _ in range(200):
+        file = files[random.integers(len(files))]
+        content = bytearray(file.read_bytes())
+        whole = bytes(content)
+        for at in random.integers(0, len(whole), 3):
+            content[at : at + int(random.integers(0, 5))] = pieces[random.integers(len(pieces))]
+        file.write_bytes(content)
+        try:
+            [variant] = datasets.at("mine", folder).variants
+            found = variant.discover(folder)
+            for entry in found.entries:
+                variant.read(found.root, entry)
+            read += not found.problems
+        except (DataProblem, UsageProblem):
+            refused += 1
+        file.write_bytes(whole)
+    assert read > 20
+    assert refused > 60
 
 
 # --- real recordings --------------------------------------------------------------------------------------------------

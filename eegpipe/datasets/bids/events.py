@@ -66,7 +66,7 @@ def find_stimuli(table: Table, stimuli: Stimuli, n_samples: int, rate_hz: float)
     made: list[Found] = []
     for onset_s, duration_s, row in spans:
         onset, samples = round(onset_s * rate_hz), max(1, round(duration_s * rate_hz))
-        if (onset_s + duration_s) * rate_hz > n_samples + _ROUNDING:
+        if (onset_s + duration_s) * rate_hz > n_samples + _ROUNDING or onset >= n_samples:
             if stimuli.leave_out_beyond_end:
                 left_out += 1
                 continue
@@ -283,6 +283,12 @@ def _join(
             listed = sorted(rows, key=natural_key)
             expected = f"1 to {len(found)}, as many as there are stimuli (unlike: {numbers_text(wrong)})"
             raise DataProblem(f"{beh.where}: {column}", numbers_text(listed), expected, cure)
+    if reading.beh_join == "trial" and (twice := sorted({key for key in keys if keys.count(key) > 1}, key=natural_key)):
+        where, cure = (
+            f"{tables.events.where}: {reading.stimuli.trial}",
+            "Give each run a beh.tsv of its own, or number on.",
+        )
+        raise DataProblem(where, f"trial {numbers_text(twice)} more than once", "each number once", cure)
     for key in keys:
         if len(rows.get(key, ())) > 1:
             raise DataProblem(f"{beh.where}: {column}", f"{len(rows[key])} rows for '{key}'", "one", _LOOK)

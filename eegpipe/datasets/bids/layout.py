@@ -129,11 +129,19 @@ def discover(mapping: MappingFile, root: Path) -> Discovery:
     for name in sorted(wanted, key=lambda name: natural_key(name.path)):
         key = (name.get("sub") or "", name.get("ses") or "", (name.get("task") or "emotion").casefold())
         groups.setdefault(key, []).append(name)
+    # Only the root and the subject's own folder can hold what belongs to a recording.
+    by_subject: dict[str, list[Name]] = {}
+    for name in names:
+        by_subject.setdefault(name.path.partition("/")[0] if "/" in name.path else "", []).append(name)
+
+    def near(recording: Name) -> list[Name]:
+        return [*by_subject.get("", ()), *by_subject[recording.path.partition("/")[0]]]
+
     spelling = {task.casefold(): task for task in mapping.files.task}
     for (subject, session, task), members in groups.items():
         spelled = spelling.setdefault(task, next((name.get("task") for name in members), None) or task)
         try:
-            files = _files_of(members, names, mapping, found)
+            files = _files_of(members, near(members[0]), mapping, found)
         except DataProblem as problem:
             found.problems.append(problem)
             continue

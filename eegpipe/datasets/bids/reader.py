@@ -126,6 +126,8 @@ def _open(root: Path, name: Name, names: Sequence[Name], reading: Reading) -> Ru
         table = read_tsv(root / table_name.path, table_name.path)
         if "name" in table.columns:
             described = {row["name"].casefold(): row for row in table.rows}
+            if strange := set(described) - {one.casefold() for one in signal.names}:
+                notes.append(f"{table_name.path} has {len(strange)} channels that {name.path} has not.")
         else:
             notes.append(f"{table_name.path} has no column 'name' and was not used.")
     chosen, dropped = _choose(name.path, signal, reading, described)
@@ -344,6 +346,10 @@ def _stimuli(
         table_name = sidecar(run.name, names, "events")
         if table_name is None:
             raise DataProblem(run.name.path, "no events.tsv for it", "one beside it or above it", "Copy it.")
+        if len(runs) > 1 and table_name.get("sub") and table_name.get("run") is None:
+            cure = f"Give each run a table of its own, or read one of them (files.run in {MAPPING})."
+            found_text = f"one table for {len(runs)} runs: from which of them its times count is not said"
+            raise DataProblem(table_name.path, found_text, "a table for each run", cure)
         table = read_tsv(root / table_name.path, table_name.path)
         found, said = events.find_stimuli(table, reading.stimuli, run.samples, run.rate_hz)
         events.number_trials(found, table, reading.stimuli)
