@@ -48,7 +48,7 @@ _RECORD_S = 1.0
 _UV_PER_COUNT = 0.04470348624607839
 # The micro sign did not survive in the headers of 33 people.
 _MICROVOLT, _MICROVOLT_LOST = ("uV", "µV", "μV"), "?V"
-_RECORDS_AT_ONCE = 64
+_RECORDS_AT_ONCE = 16
 
 FACTS = Facts(
     subjects=123,
@@ -104,7 +104,7 @@ def check_header(path: Path, where: str, subject: int, *, simulated: bool) -> Ed
 def read_signal(path: Path, header: EdfHeader, where: str) -> tuple[mne.io.RawArray, list[str]]:
     """The signal with the channels in the order of Processed_data, and what was unusual about the file.
 
-    Reads a minute at a time: at 1000 Hz a recording is 1.3 GB in the form that MNE needs, and once is enough.
+    Reads some seconds at a time: at 1000 Hz a recording is 1.3 GB in the form that MNE needs, and once is enough.
     """
     by_name = {_NAMES.get(label, label): index for index, label in enumerate(header.labels)}
     rows = [by_name[name] for name in CHANNELS]
