@@ -40,7 +40,7 @@ from typing import Any
 import numpy as np
 
 LONGEST_S = 30
-# Of memory beyond what the process had: 4 times the largest file, and what the libraries need for any file at all.
+# Memory beyond what the process had: 4 times the files of a recording, and what the libraries need for any file at all.
 MEMORY_PER_BYTE, MEMORY_ALLOWANCE = 4, 96 * 2**20
 UNTOUCHED = "untouched"
 RAN = "a-program-ran"  # the file that a hostile pickle would make
@@ -438,11 +438,12 @@ def replace_file(file: Path, content: bytes) -> None:
 
 @dataclass(frozen=True)
 class Base:
-    """A simulated tree and its truth. ``folder`` holds ``raw`` and ``truth``."""
+    """A simulated tree and its truth. ``folder`` holds ``raw`` and ``truth``; ``largest`` bytes make one recording."""
 
     dataset: str
     variant: str
     folder: Path
+    largest: int
 
 
 @dataclass(frozen=True)
@@ -500,7 +501,9 @@ def bases(root: Path, *, seed: int, names: list[str] | None = None) -> list[Base
             people = min(2, len(variant.simulator.design.people))
             settings = SimulateSettings(variant=variant.name, subjects=people, sessions=1, trial_s=4, seed=seed)
             simulate(dataset.name, folder / "raw", settings, truth=folder / "truth")
-            made.append(Base(dataset.name, variant.name, folder))
+            found = (dataset.at(folder / "raw").variants[0] if dataset.at else variant).discover(folder / "raw")
+            largest = max(sum(size_of(found.root / file) for file in entry.files) for entry in found.entries)
+            made.append(Base(dataset.name, variant.name, folder, largest))
     return made
 
 
@@ -575,13 +578,12 @@ def _in_child(case: Case, folder: Path, writing: int) -> None:  # pragma: no cov
         signal.alarm(LONGEST_S)
         shutil.copytree(case.base.folder / "raw", folder / "raw", copy_function=os.link)
         kind, what = case.apply(folder / "raw")
-        largest = max((size_of(path) for path in (folder / "raw").rglob("*") if path.is_file()), default=0)
         before = _peak_memory()
         result, fault = _convert_and_judge(case.base, folder, kind)
         memory = _peak_memory() - before
-        allowed = MEMORY_PER_BYTE * largest + MEMORY_ALLOWANCE
+        allowed = MEMORY_PER_BYTE * case.base.largest + MEMORY_ALLOWANCE
         if memory > allowed and result in ("right", "refused"):
-            result, fault = "memory", f"{memory >> 20} MiB for a largest file of {largest} bytes"
+            result, fault = "memory", f"{memory >> 20} MiB for {case.base.largest} bytes"
     except BaseException:
         result, fault, memory = "exception", traceback.format_exc()[-1500:], 0
     os.write(writing, json.dumps({"what": what, "result": result, "fault": fault, "memory": memory}).encode())

@@ -146,14 +146,17 @@ def read(root: Path, entry: RecordingEntry) -> Recording:
         for file, (header, picks), parts in zip(edfs, headers, chunks, strict=True):
             scale = np.array([[_MICROVOLTS[header.units[pick]]] for pick in picks])
             for first, stop in parts:
-                yield file, read_values(root / file, header, picks, first=first, stop=stop) * scale
+                values = read_values(root / file, header, picks, first=first, stop=stop)
+                values *= scale
+                yield file, values
 
     pieces = [
         (stop - first) * header.samples_per_record[picks[0]]
         for (header, picks), parts in zip(headers, chunks, strict=True)
         for first, stop in parts
     ]
-    raw = join(blocks(), pieces, eeg_channels(CHANNELS), rate_hz, facts.line_hz)
+    one = len(pieces) == 1
+    raw = join(blocks(), pieces, eeg_channels(CHANNELS), rate_hz, facts.line_hz, in_place=one)
     events = boundaries(lengths, rate_hz)
     starts = np.cumsum([0, *lengths[:-1]]) / rate_hz
     for trial in trials:

@@ -21,6 +21,7 @@ from eegpipe.errors import DataProblem
 
 _CURE = "Copy or download the file again."
 _MOST_SIGNALS = 1024
+_PIECE_BYTES = 4 * 2**20  # of a file that is read at a time
 _LONGEST_RECORD = 2**30  # bytes: more is no amplifier's, and reading goes by whole records
 ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
 
@@ -187,7 +188,7 @@ def read_counts(
     begins = np.concatenate([[0], np.cumsum(header.samples_per_record)]) * width
     record_bytes = int(begins[-1])
     counts = np.empty((len(signals), (stop - first) * size), dtype=np.int32)
-    chunk = max(1, 2**24 // record_bytes)
+    chunk = max(1, _PIECE_BYTES // record_bytes)
     with path.open("rb") as file:
         file.seek(header.header_bytes + first * record_bytes)
         for start in range(first, stop, chunk):
@@ -215,13 +216,22 @@ def _integers(content: np.ndarray, width: int) -> np.ndarray:
 def read_values(
     path: Path, header: EdfHeader, signals: Sequence[int], *, first: int = 0, stop: int | None = None
 ) -> np.ndarray:
-    """The values of some signals of one rate in the header's own unit, (signal, sample) float64."""
-    counts = read_counts(path, header, signals, first=first, stop=stop)
-    values = counts.astype(np.float64)
-    for row, index in enumerate(signals):
-        gain, offset = header.scale(index)
-        values[row] *= gain
-        values[row] += offset
+    """The values of some signals of one rate in the header's own unit, (signal, sample) float64.
+
+    Counts are taken piece by piece: memory is that of the answer.
+    """
+    stop = header.records if stop is None else min(stop, header.records)
+    size = header.samples_per_record[signals[0]]
+    values = np.empty((len(signals), (stop - first) * size))
+    pieces = max(1, _PIECE_BYTES // (header.bytes_per_sample * sum(header.samples_per_record)))
+    for start in range(first, stop, pieces):
+        counts = read_counts(path, header, signals, first=start, stop=min(start + pieces, stop))
+        at = (start - first) * size
+        for row, index in enumerate(signals):
+            gain, offset = header.scale(index)
+            part = values[row, at : at + counts.shape[1]]
+            np.multiply(counts[row], gain, out=part)
+            part += offset
     return values
 
 
