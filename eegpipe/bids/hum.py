@@ -29,7 +29,9 @@ def check_line_frequency(recording: Recording) -> None:
     from scipy.signal import welch
 
     window = round(4 * rate_hz)
-    hz, power = welch(recording.raw.get_data(picks=picks, stop=stop), rate_hz, nperseg=window, axis=1)
+    # One channel at a time: the windows of all of them would take more memory than the recording.
+    rows = [welch(recording.raw.get_data(picks=[pick], stop=stop)[0], rate_hz, nperseg=window) for pick in picks]
+    hz, power = rows[0][0], np.stack([row for _, row in rows])
     other_hz = 60.0 if recording.line_hz == 50 else 50.0
 
     def hum_db(line_hz: float) -> float:
