@@ -82,8 +82,10 @@ def test_the_same_as_mne_where_the_head_is_right(write):
 @pytest.mark.parametrize("position", ["right", "overflow"])
 @pytest.mark.parametrize("kind", [1, 2, 3])
 @pytest.mark.parametrize("marks", [[], [(0, 1), (2999, 500)]])
-def test_the_number_of_samples_comes_from_the_file(write, count, position, kind, marks):
-    path, planted_uv = write(header_count=count, event_position=position, event_type=kind, events=marks)
+@pytest.mark.parametrize("behind", [False, True])
+def test_the_number_of_samples_comes_from_the_file(write, count, position, kind, marks, behind):
+    head = {"header_count": count, "event_position": position, "event_type": kind}
+    path, planted_uv = write(**head, events=marks, behind=behind)
     header, mine_uv = read(path)
     assert header.samples == SAMPLES
     np.testing.assert_array_equal(mine_uv, planted_uv)
@@ -104,7 +106,7 @@ def test_a_position_that_is_no_event_table_is_not_believed(write, position):
 
 def test_a_file_without_event_table_is_all_signal(write):
     path, planted_uv = write()
-    path.write_bytes(path.read_bytes()[: -9 - neuroscan.BEHIND_BYTES])
+    path.write_bytes(path.read_bytes()[:-9])
     header, mine_uv = read(path)
     np.testing.assert_array_equal(mine_uv, planted_uv)
     assert cnt.read_events(path, "x", header) == []
@@ -195,7 +197,7 @@ CLIPS = [bcmi.ShownClip(1, "seed/01", "positive", 0.5, 1.5), bcmi.ShownClip(2, "
 
 
 def test_changed_missing_and_additional_bytes_give_an_answer_or_one_refusal(write):
-    path, _ = write(events=[(10, 1), (500, 2)])
+    path, _ = write(events=[(10, 1), (500, 2)], behind=True)
     good, random = path.read_bytes(), np.random.default_rng(1)
     outcomes = set()
     for round_ in range(160):

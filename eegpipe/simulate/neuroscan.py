@@ -140,6 +140,7 @@ def write_cnt(
     event_position: Literal["right", "overflow"] = "right",
     person_fields: Mapping[str, str] | None = None,
     started: tuple[str, str] = ("", ""),
+    behind: bool = False,
 ) -> None:
     """Write a file.
 
@@ -159,6 +160,8 @@ def write_cnt(
         ``id``, ``name``, ``sex``, ``hand``, ``session``: invented ones only.
     started
         Date ("27/10/13") and time ("14:25:34") of the header.
+    behind
+        Also write what newer versions of the amplifier's program write behind the event table.
     """
     n_channels, n_samples = counts.shape
     start = 900 + 75 * n_channels
@@ -174,7 +177,7 @@ def write_cnt(
     struct.pack_into("<H", setup, 376, rate_hz)
     struct.pack_into("<I", setup, 864, n_samples if header_count == "right" else header_count)
     behind_at = table_at + 9 + len(events) * _EVENT_WIDTH[event_type]
-    struct.pack_into("<i", setup, 12, behind_at if event_position == "right" else 0)
+    struct.pack_into("<i", setup, 12, behind_at if behind and event_position == "right" else 0)
     struct.pack_into("<i", setup, 886, table_at if event_position == "right" else -732)
     struct.pack_into("<f", setup, 890, n_samples / rate_hz)
     struct.pack_into("<i", setup, 894, 1)
@@ -195,9 +198,10 @@ def write_cnt(
         for sample, code in events:
             place = sample if event_type == 3 else start + sample * frame
             file.write(struct.pack("<HBBI", code, 0, 0, place).ljust(_EVENT_WIDTH[event_type], b"\0"))
-        behind = bytearray(BEHIND_BYTES)
-        behind[52] = 1  # samples have four bytes
-        file.write(behind)
+        if behind:
+            rest = bytearray(BEHIND_BYTES)
+            rest[52] = 1  # samples have four bytes
+            file.write(rest)
 
 
 def _step_uv(calibration: np.ndarray | float, sensitivity: float, channels: int) -> np.ndarray:

@@ -61,6 +61,7 @@ def write(folder: Path, plan: Plan, truth: Truth, advance: Advance) -> dict[str,
                 made.counts,
                 calibration=made.calibration,
                 events=sorted(marks),
+                behind=True,
                 **(_WRONG_HEADS.get(subject, {}) if plan.traps else {}),
             )
             shown = [

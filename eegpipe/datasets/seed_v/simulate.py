@@ -158,7 +158,7 @@ def _write_files(
         heads = {stem: {"header_count": 7_654_321}, f"{stem}_repaired": {}}
     for name, head in heads.items():
         path = folder / f"{name}.cnt"
-        write_cnt(path, _CHANNELS, 1000, made.counts, calibration=made.calibration, events=marks, **head)
+        write_cnt(path, _CHANNELS, 1000, made.counts, calibration=made.calibration, events=marks, behind=True, **head)
 
 
 def _write_times(path: Path, plan: Plan, starts_s: list[list[int]]) -> None:
