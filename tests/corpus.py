@@ -141,7 +141,7 @@ ARRAYS: dict[str, Callable[[np.ndarray, random.Random], Any]] = {
     "in volts": lambda array, _: array * 1e-6,
     "in millivolts": lambda array, _: array * 1e-3,
     "in nanovolts": lambda array, _: array * 1e3,
-    "halves": lambda array, _: array.astype(np.float16) if array.dtype.kind == "f" else array.astype(np.int64),
+    "single": lambda array, _: array.astype(np.float32),
     "whole numbers": lambda array, _: array.astype(np.int16),
     "texts": lambda array, _: array.astype("U8") if array.size < 10_000 else np.array(["a", "b"]),
     "complex": lambda array, _: array + 1j,
@@ -156,7 +156,8 @@ ARRAYS: dict[str, Callable[[np.ndarray, random.Random], Any]] = {
     "all zero": lambda array, _: np.zeros_like(array),
     "flattened": lambda array, _: array.ravel(),
     "one more axis": lambda array, _: array[None],
-    "negative": lambda array, _: -np.abs(array.astype(np.float64)) - 1,
+    # Of a signal no reader can tell that it was rectified.
+    "negative": lambda array, _: -np.abs(array.astype(np.float64)) - 1 if array.size < 500 else array[::-1][1:],
 }
 
 

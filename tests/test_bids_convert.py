@@ -261,4 +261,4 @@ def test_an_unfinished_folder_has_no_name(out: Path):
         about(out)
     (out / "dataset_description.json").write_text('{"Name": "someone else\'s"}')
     with pytest.raises(DataProblem, match="no readable 'Eegpipe'"):
-        about(out).simulated
+        about(out)

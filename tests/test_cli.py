@@ -93,6 +93,31 @@ def test_a_broken_vendor_file_is_one_clear_error(vendor_folder, tmp_path):
     assert not list((tmp_path / "bids").rglob("*.eeg"))
 
 
+def test_one_broken_recording_among_many_costs_itself_only(tmp_path):
+    made = run(BIN / "eegpipe", "simulate", "mdme", tmp_path / "raw", "--subjects", "3", "--seconds", "4", "--traps")
+    assert made.returncode == 0, made.stderr
+    broken = tmp_path / "raw" / "2" / "datas.mat"
+    broken.write_bytes(broken.read_bytes()[:-1000])
+    inspected = run(BIN / "eegpipe", "inspect", tmp_path / "raw", "--read")
+    assert inspected.returncode == 1
+    assert "2/datas.mat" in inspected.stdout
+    converted = run(BIN / "eegpipe", "bids", "mdme", tmp_path / "raw", tmp_path / "bids", "--workers", "1")
+    assert converted.returncode == 1
+    assert "2 done, 0 kept from before, 1 failed" in converted.stdout
+    assert "2/datas.mat: found" in converted.stderr
+    assert "New: no listed irregularity of mdme" in converted.stderr
+    lines = (tmp_path / "bids/quality.tsv").read_text(encoding="utf-8").splitlines()
+    rows = [dict(zip(lines[0].split("\t"), line.split("\t"), strict=True)) for line in lines[1:]]
+    assert [row["status"] for row in rows] == ["ok", "failed", "ok"]
+    assert "2/datas.mat" in rows[1]["problem"]
+    assert len(list((tmp_path / "bids").rglob("*_eeg.eeg"))) == 2
+    partial = run(
+        BIN / "eegpipe", "bids", "mdme", tmp_path / "raw", tmp_path / "bids", "--workers", "1", "--allow-partial"
+    )
+    assert partial.returncode == 0
+    assert "0 done, 2 kept from before, 1 failed" in partial.stdout
+
+
 def test_datasets_lists_what_is_read():
     rows = json.loads(run(BIN / "eegpipe", "datasets", "--json").stdout)
     assert [row["name"] for row in rows] == list(NAMES)

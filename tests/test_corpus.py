@@ -17,7 +17,7 @@ from eegpipe.bids import convert
 
 import corpus
 
-CASES = 240
+CASES = 120
 
 
 @pytest.fixture(scope="module")

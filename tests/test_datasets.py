@@ -51,7 +51,7 @@ def test_a_data_set_says_what_users_ask(dataset):
 
 
 @pytest.mark.parametrize(("dataset", "variant"), VARIANTS, ids=VARIANT_NAMES)
-def test_facts_are_consistent(dataset, variant):
+def test_facts_are_consistent(dataset, variant):  # noqa: ARG001 - one parametrization for several tests
     facts = variant.facts
     assert variant.files
     assert variant.tree

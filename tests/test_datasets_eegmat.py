@@ -12,9 +12,11 @@ from eegpipe.errors import DataProblem
 
 import vendor_files
 
+[EDF] = eegmat.DATASET.variants
+
 
 def read(root, index=0):
-    return eegmat.DATASET.read(root, eegmat.DATASET.discover(root).entries[index])
+    return EDF.read(root, EDF.discover(root).entries[index])
 
 
 def refusal(root) -> DataProblem:
@@ -25,8 +27,8 @@ def refusal(root) -> DataProblem:
 
 def test_a_real_subset_is_accepted(realdata):
     root = realdata / "physionet_eegmat"
-    assert datasets.recognise(root).name == "eegmat"
-    found = eegmat.DATASET.discover(root)
+    assert datasets.recognise(root) == (eegmat.DATASET, EDF)
+    found = EDF.discover(root)
     assert not found.problems
     assert not found.simulated
     stems = [entry.id.stem for entry in found.entries]
@@ -53,7 +55,7 @@ def test_a_real_recording(realdata):
 
 def test_the_format_by_hand(tmp_path):
     vendor_files.eegmat(tmp_path)
-    found = eegmat.DATASET.discover(tmp_path)
+    found = EDF.discover(tmp_path)
     assert not found.problems
     assert [entry.files[0] for entry in found.entries] == [
         f"Subject{subject}_{number}.edf" for subject in ("02", "10") for number in (1, 2)
@@ -73,7 +75,7 @@ def test_half_a_subject_and_a_missing_table_are_problems(tmp_path):
     (tmp_path / "Subject10_2.edf").unlink()
     (tmp_path / "subject-info.csv").unlink()
     (tmp_path / "Subject40_1.edf").write_bytes(b"")
-    found = eegmat.DATASET.discover(tmp_path)
+    found = EDF.discover(tmp_path)
     assert [problem.where for problem in found.problems] == ["subject-info.csv", ".", "Subject10_2.edf"]
     assert len(found.entries) == 3
     assert read(tmp_path).age is None
@@ -82,7 +84,7 @@ def test_half_a_subject_and_a_missing_table_are_problems(tmp_path):
 def test_physionets_own_folders_are_entered(tmp_path):
     vendor_files.eegmat(tmp_path / "physionet.org" / "files" / "eegmat" / "1.0.0")
     assert eegmat.DATASET.recognise(tmp_path)
-    assert len(eegmat.DATASET.discover(tmp_path).entries) == 4
+    assert len(EDF.discover(tmp_path).entries) == 4
 
 
 @pytest.mark.parametrize(

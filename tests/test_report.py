@@ -159,7 +159,7 @@ def test_simulated_data_are_announced_before_anything_else(page, project, tmp_pa
     root = tmp_path / "real"
     shutil.copytree(project, root)
     description = root / "data" / "bids" / "dreamer" / "dataset_description.json"
-    description.write_text(description.read_text().replace('"EegpipeSimulated": true', '"EegpipeSimulated": false'))
+    description.write_text(description.read_text().replace('"simulated": true', '"simulated": false'))
     build(root, root / "page.html")
     real = (root / "page.html").read_text()
     assert 'class="banner"' not in real

@@ -67,7 +67,12 @@ def test_same_seed_same_bytes_whatever_the_number_of_people(name, trees, tmp_pat
     first = digests(tmp_path)
     simulate(name, tmp_path / name, one, truth=tmp_path / "truth")
     assert digests(tmp_path) == first
-    simulate(name, tmp_path / name, SimulateSettings(subjects=1, sessions=1, trial_s=trial_s, seed=4), truth=tmp_path / "truth")
+    simulate(
+        name,
+        tmp_path / name,
+        SimulateSettings(subjects=1, sessions=1, trial_s=trial_s, seed=4),
+        truth=tmp_path / "truth",
+    )
     assert not set(digests(tmp_path / name).values()) & {alone[path] for path in shared if "label" not in path}
 
 

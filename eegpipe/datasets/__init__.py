@@ -39,7 +39,12 @@ def at(name: str, root: Path) -> Dataset:
     """
     known = name in NAMES or not (root / MAPPING).is_file()
     dataset = get(name if known else GENERIC)
-    return dataset.at(root) if dataset.at else dataset
+    dataset = dataset.at(root) if dataset.at else dataset
+    if not known and dataset.name != name:
+        raise UsageProblem(
+            f"{root / MAPPING}: the data set is called '{dataset.name}' there and '{name}' here. Use one name."
+        )
+    return dataset
 
 
 def recognise(root: Path) -> tuple[Dataset, Variant] | None:

@@ -1,9 +1,9 @@
 """Continuous recordings: clips in one long file, with what was recorded between them, at the raw rate of an amplifier.
 
-The clips are made block by block (:mod:`eegpipe.simulate.record`) at a rate that is enough for EEG. A clip's block keeps
-its ``key``, so that it is the same signal here and in a variant that holds cut trials. The gaps are blocks without a
-clip, tilted so that no step is heard at their ends. The whole is then raised to the file's rate, and what only a raw file
-has is added: electrode offsets and the amplifier's own noise.
+The clips are made block by block (:mod:`eegpipe.simulate.record`) at a rate that is enough for EEG. A clip's block
+keeps its ``key``, so that it is the same signal here and in a variant that holds cut trials. The gaps are blocks
+without a clip, tilted so that there is no step at their ends. The whole is then raised to the file's rate, and what
+only a raw file has is added: electrode offsets and the amplifier's own noise.
 """
 
 from __future__ import annotations

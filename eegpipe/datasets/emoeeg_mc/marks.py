@@ -194,7 +194,9 @@ def read_ratings(path: Path, where: str, trials: Sequence[Trial], notes: list[st
     for row in read_table(path, where, delimiter="\t"):
         number = _number(row.get("trial_number", ""), f"{where}: trial_number")
         if math.isnan(number) or number != round(number) or int(number) in rows:
-            raise DataProblem(f"{where}: trial_number", f"'{row.get('trial_number', '')[:40]}'", "each trial once", CURE)
+            raise DataProblem(
+                f"{where}: trial_number", f"'{row.get('trial_number', '')[:40]}'", "each trial once", CURE
+            )
         scores = {name: _number(row.get(f"score_{k}", ""), f"{where}: score_{k}") for k, name in enumerate(RATINGS, 1)}
         rows[int(number)] = {name: score for name, score in scores.items() if not math.isnan(score)}
         if wrong := [name for name, score in rows[int(number)].items() if not SCALE[0] <= score <= SCALE[1]]:

@@ -1,4 +1,4 @@
-"""Text tables of vendors and of BIDS folders, read as they are found: byte-order marks, CRLF, stray blanks, short rows."""
+"""Text tables of vendors and BIDS folders, read as they are found: byte-order marks, CRLF, stray blanks, short rows."""
 
 from __future__ import annotations
 
