@@ -258,9 +258,9 @@ def changed_keys(dice: random.Random, content: dict[str, Any]) -> tuple[str, dic
 def mat_changed(dice: random.Random, path: Path) -> str:
     from scipy.io import loadmat, savemat
 
-    content = {key: value for key, value in loadmat(path).items() if not key.startswith("__")}
+    content = {key: value for key, value in loadmat(path, appendmat=False).items() if not key.startswith("__")}
     what, content = (changed_keys if dice.random() < 0.3 else changed_array)(dice, content)
-    savemat(path, content, do_compression=dice.random() < 0.7)
+    savemat(path, content, do_compression=dice.random() < 0.7, appendmat=False)
     return what
 
 
@@ -384,10 +384,34 @@ def text_changed(dice: random.Random, path: Path) -> str:
     return what
 
 
+def xlsx_changed(dice: random.Random, path: Path) -> str:
+    """A cell of a workbook, or a row of it."""
+    from openpyxl import load_workbook
+
+    book = load_workbook(path)
+    sheet = dice.choice(book.worksheets)
+    row, column = dice.randint(1, max(1, sheet.max_row)), dice.randint(1, max(1, sheet.max_column))
+    what = dice.choice(["cell", "cell", "cell", "row missing", "row twice", "column missing", "sheet renamed"])
+    if what == "cell":
+        sheet.cell(row, column).value = dice.choice(["", "n/a", -1, 1e300, "=1/0", "x" * 5000, "7,5", 5.5])
+    elif what == "row missing":
+        sheet.delete_rows(row)
+    elif what == "row twice":
+        for at, cell in enumerate(list(sheet[row]), start=1):
+            sheet.cell(sheet.max_row + (at == 1), at).value = cell.value
+    elif what == "column missing":
+        sheet.delete_cols(column)
+    else:
+        sheet.title = "Other"
+    book.save(path)
+    return what
+
+
 MEANING: dict[str, Callable[[random.Random, Path], str]] = {
-    ".mat": mat_changed, ".pkl": pickle_changed, ".dat": pickle_changed, ".npy": npy_changed, ".bdf": edf_changed,
-    ".edf": edf_changed, ".cnt": cnt_changed, ".csv": text_changed, ".tsv": text_changed, ".txt": text_changed,
-    ".json": text_changed, ".xml": text_changed, ".yaml": text_changed, ".vhdr": text_changed, ".vmrk": text_changed,
+    ".mat": mat_changed, ".set": mat_changed, ".pkl": pickle_changed, ".dat": pickle_changed, ".npy": npy_changed,
+    ".bdf": edf_changed, ".edf": edf_changed, ".cnt": cnt_changed, ".xlsx": xlsx_changed, ".csv": text_changed,
+    ".tsv": text_changed, ".txt": text_changed, ".json": text_changed, ".xml": text_changed, ".yaml": text_changed,
+    ".vhdr": text_changed, ".vmrk": text_changed,
 }  # fmt: skip
 ONES_OWN = ("label", "low", "high", "least", "most")  # fields of an EDF header that each signal has for itself
 PICKLES = (".pkl", ".dat", ".npy", ".npz")
@@ -684,10 +708,16 @@ def run(made: list[Base], count: int, *, seed: int, processes: int = 2) -> list[
     import multiprocessing
     from importlib import import_module
 
+    from eegpipe.progress import bar
+
     for module in ("mne", "scipy.io", "scipy.signal", "eegpipe.bids", "eegpipe.parallel"):
         import_module(module)  # once, before the forks
-    with multiprocessing.get_context("fork").Pool(processes) as pool:
-        return list(pool.imap(run_case, cases(made, count, seed=seed)))
+    waiting, verdicts = cases(made, count, seed=seed), []
+    with multiprocessing.get_context("fork").Pool(processes) as pool, bar("Corpus", len(waiting)) as advance:
+        for verdict in pool.imap(run_case, waiting):
+            verdicts.append(verdict)
+            advance()
+    return verdicts
 
 
 def main() -> int:

@@ -94,7 +94,7 @@ def test_a_broken_vendor_file_is_one_clear_error(vendor_folder, tmp_path):
 
 
 def test_one_broken_recording_among_many_costs_itself_only(tmp_path):
-    made = run(BIN / "eegpipe", "simulate", "mdme", tmp_path / "raw", "--subjects", "3", "--seconds", "4", "--traps")
+    made = run(BIN / "eegpipe", "simulate", "mdme", tmp_path / "raw", "--subjects", "3", "--seconds", "5", "--traps")
     assert made.returncode == 0, made.stderr
     broken = tmp_path / "raw" / "2" / "datas.mat"
     broken.write_bytes(broken.read_bytes()[:-1000])

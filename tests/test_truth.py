@@ -112,6 +112,45 @@ def test_plain_mne_bids_gives_back_the_planted_signal_and_events(made):
         compare_events(raw, truth)
 
 
+# Clips come back in later sessions; everywhere else each session has its own.
+SAME_CLIPS = {"seed"}
+# Everybody sees the clips in an order of their own, and the files keep it.
+OWN_ORDER = {
+    "amigos-original",
+    "faced-raw",
+    "faced-rehost",
+    "deap-original",
+    "mahnob_hci-bdf",
+    "emoeeg_mc-raw",
+    "bids-bids",
+}
+
+
+def test_a_clip_has_one_name_in_every_subject_and_session(made, request):
+    name, root = made
+    shown: dict[tuple[str, str], list[str]] = {}
+    for table in sorted((root / "bids").rglob("*_events.tsv")):
+        entities = dict(part.split("-") for part in table.stem.split("_")[:-1])
+        with table.open(encoding="utf-8", newline="") as lines:
+            rows = [row for row in csv.DictReader(lines, delimiter="\t") if row["trial_type"] == "stimulus"]
+        labels = {row["stimulus"]: row["label"] for row in rows}
+        shown[entities["sub"], entities.get("ses", "1")] = [row["stimulus"] for row in rows]
+        assert len(labels) == len(rows)  # no clip twice in a session
+        stem = table.name.removesuffix("_events.tsv")
+        assert labels == {row["stimulus"]: row["label"] for row in planted(root) if row["recording"] == stem}
+    for (subject, session), clips in shown.items():
+        for (other, its_session), its_clips in shown.items():
+            if session == its_session and len(clips) == len(its_clips):
+                assert set(clips) == set(its_clips)
+            elif subject == other and session != its_session:
+                same = set(clips) == set(its_clips) if name in SAME_CLIPS else not set(clips) & set(its_clips)
+                assert same
+    firsts = [clips for (_, session), clips in shown.items() if session == min(one for _, one in shown)]
+    assert (len(set(map(tuple, firsts))) > 1) == (request.node.callspec.id.rpartition("-")[0] in OWN_ORDER) or len(
+        {len(clips) for clips in firsts}
+    ) > 1
+
+
 def read_with_mne_bids(root: Path, stem: str) -> mne.io.BaseRaw:
     entities = dict(part.split("-") for part in stem.split("_"))
     path = mne_bids.BIDSPath(

@@ -11,7 +11,8 @@
     file's own reference and filter; ``artefact_onset_s``, ``artefact_duration_s``, ``artefact_kind``;
     ``bad_channels``, ``bad_kinds``. What a right reader gives back, exactly: ``signal_channels`` (the scalp channels by
     their names in the schema, in file order), ``signal_samples``, ``signal_sha256`` (one per channel, of its
-    little-endian float32 microvolts), ``signal_first_uv`` float32 (channel, up to 1000 samples) for whoever looks for a difference.
+    little-endian float32 microvolts), ``signal_first_uv`` float32 (channel, up to 1000 samples) for
+    whoever looks for a difference.
 ``refused.tsv``
     Recordings whose files are so irregular that a right reader refuses them: ``recording``, ``text`` (a part of the
     message). Only there if there are any.
