@@ -25,8 +25,8 @@ SIMULATED_MARKER = "eegpipe-simulated.json"
 
 
 def simulated_marker(root: Path) -> Path | None:
-    """The simulator's marker of the tree that ``root`` is, or lies directly in; None for the vendor's own files."""
-    beside = (folder / SIMULATED_MARKER for folder in (root, root.resolve().parent))
+    """The simulator's marker of the tree that ``root`` is, or lies up to three folders deep in; None: not simulated."""
+    beside = (folder / SIMULATED_MARKER for folder in (root, *root.resolve().parents[:3]))
     return next((marker for marker in beside if marker.is_file()), None)
 
 
