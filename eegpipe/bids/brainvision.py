@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import mne
 
 # Samples that are converted at a time; 62 channels of float64 are then 30 MB.
-_PIECE = 65_536
+_PIECE = 2**14  # samples of all channels that are converted at a time
 
 
 def unit_of(channel: dict) -> str:

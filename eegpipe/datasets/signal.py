@@ -69,10 +69,12 @@ def check_block(block: np.ndarray, layout: Sequence[Channel], where: str) -> Non
             "Copy the file from the vendor's archive again.",
         )
     scalp = [row for row, channel in zip(block, layout, strict=True) if channel.kind == "eeg"]
-    if all(row.min() == row.max() for row in scalp):
+    # Two values: truth values, or a mark that stands in place of a signal.
+    if all(((row == row.min()) | (row == row.max())).all() for row in scalp):
+        several = any(row.min() != row.max() for row in scalp)
         raise DataProblem(
             where,
-            "the same value in all samples of every EEG channel",
+            f"{'two values' if several else 'the same value'} in all samples of every EEG channel",
             "a signal",
             "Copy the file from the vendor's archive again.",
         )
