@@ -191,7 +191,7 @@ def inspect(
     Recognises a raw vendor folder, a BIDS data set, a cleaned derivative, a segment store and a model.
     """
     from eegpipe.inspect import inspect as look
-    from eegpipe.inspect import show
+    from eegpipe.inspect_report import show
 
     report = look(path, validate=validate, variant=variant, read=read)
     if as_json:

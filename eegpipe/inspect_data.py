@@ -12,7 +12,7 @@ import numpy as np
 from eegpipe.affect import LIMIT, AffectSource
 from eegpipe.channels import REFERENCES, canonical
 from eegpipe.errors import DataProblem
-from eegpipe.inspect import Report
+from eegpipe.inspect_report import Report
 
 if TYPE_CHECKING:
     from eegpipe.datasets.base import About, Dataset, Discovery, Facts, RecordingEntry, Variant

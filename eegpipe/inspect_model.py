@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from eegpipe.errors import UsageProblem
-from eegpipe.inspect import Report
+from eegpipe.inspect_report import Report
 
 _AGAIN = "Restore the folder (dvc checkout) or pre-train again."
 _FILES = ("weights.safetensors", "config.json", "manifest.json", "log.csv", "README.md")

@@ -10,7 +10,7 @@ import numpy as np
 from eegpipe.affect import LIMIT, AffectSource
 from eegpipe.channels import schema
 from eegpipe.errors import UsageProblem
-from eegpipe.inspect import Report
+from eegpipe.inspect_report import Report
 from eegpipe.loader import PER_SEGMENT
 from eegpipe.store import CHUNK_SEGMENTS, SCHEMA_VERSION, SHARD_SEGMENTS, open_store, stimulus_key
 

@@ -11,7 +11,8 @@ from test_store import HEADER, make_trials
 
 from eegpipe import affect
 from eegpipe.errors import DataProblem, UsageProblem
-from eegpipe.inspect import Report, inspect, show
+from eegpipe.inspect import inspect
+from eegpipe.inspect_report import Report, show
 from eegpipe.store import SHARD_SEGMENTS, write_store
 
 import vendor_files

@@ -17,7 +17,7 @@ from eegpipe.errors import DataProblem, UsageProblem, did_you_mean
 from eegpipe.recording import Recording, RecordingId
 
 if TYPE_CHECKING:
-    from eegpipe.simulate.plan import Simulator
+    from eegpipe.simulate.simulator import Simulator
 
 # Written by the simulator at the root of a vendor tree. It says that the files are simulated and by how much counts and
 # durations were shrunk; nothing else about a format may differ from the vendor's.

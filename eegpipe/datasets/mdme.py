@@ -26,8 +26,9 @@ from eegpipe.recording import Event, Recording, RecordingId
 from eegpipe.simulate.affective import WORDS, felt, rate
 from eegpipe.simulate.brain import draw_person
 from eegpipe.simulate.containers import smallest_integers, write_mat
-from eegpipe.simulate.plan import Clip, Design, Plan, Simulator
+from eegpipe.simulate.plan import Clip, Design, Plan
 from eegpipe.simulate.record import Amplifier, Block, record
+from eegpipe.simulate.simulator import Simulator
 from eegpipe.simulate.streams import stream
 from eegpipe.simulate.truth import Shown, Truth
 

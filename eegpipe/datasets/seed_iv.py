@@ -34,8 +34,9 @@ from eegpipe.simulate.affective import WORDS
 from eegpipe.simulate.brain import draw_person
 from eegpipe.simulate.containers import write_mat
 from eegpipe.simulate.head import SEED_REFERENCE
-from eegpipe.simulate.plan import Clip, Design, Plan, Simulator
+from eegpipe.simulate.plan import Clip, Design, Plan
 from eegpipe.simulate.record import Amplifier, Block, record
+from eegpipe.simulate.simulator import Simulator
 from eegpipe.simulate.truth import Shown, Truth
 
 _FILE = re.compile(r"([0-9]{1,2})_([0-9]{8})\.mat")

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from eegpipe.errors import UsageProblem
 from eegpipe.simulate import SimulateSettings
-
-if TYPE_CHECKING:
-    from eegpipe.progress import Advance
-    from eegpipe.simulate.truth import Truth
 
 
 @dataclass(frozen=True)
@@ -92,20 +85,6 @@ class Plan:
 
     def _trial_s(self, clips: tuple[Clip, ...]) -> list[float]:
         return [float(clip.stimulus_s + self.design.inside_baseline_s) for clip in clips]
-
-
-@dataclass(frozen=True)
-class Simulator:
-    """How a variant of a data set is simulated.
-
-    write(folder, plan, truth, advance) -> facts or None
-        Writes the vendor's files of ``plan`` into ``folder``, notes each recording in ``truth``, calls ``advance()``
-        once for each session of each person. Facts that it returns replace those of :meth:`Plan.facts` in the marker
-        (``{"sessions_start_s": [...]}``).
-    """
-
-    design: Design
-    write: Callable[[Path, Plan, Truth, Advance], Mapping[str, object] | None]
 
 
 def shrink(design: Design, settings: SimulateSettings) -> Plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from eegpipe.datasets.amigos import layout, original, preprocessed, simulate
 from eegpipe.datasets.base import Dataset, Irregularity, Variant
-from eegpipe.simulate.plan import Simulator
+from eegpipe.simulate.simulator import Simulator
 
 DATASET = Dataset(
     name="amigos",

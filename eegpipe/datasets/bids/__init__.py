@@ -16,7 +16,7 @@ from eegpipe.datasets.base import Dataset, Discovery, Facts, Irregularity, Varia
 from eegpipe.datasets.bids import layout, simulate
 from eegpipe.datasets.bids.mapping import load
 from eegpipe.datasets.bids.reader import read
-from eegpipe.simulate.plan import Simulator
+from eegpipe.simulate.simulator import Simulator
 
 _FILES = f"BIDS-EEG (.edf, .bdf, .vhdr, .set) with {MAPPING}"
 _DESCRIPTION = "dataset_description.json"

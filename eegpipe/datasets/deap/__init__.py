@@ -6,7 +6,7 @@ from eegpipe.datasets.base import Dataset, Irregularity, Variant
 from eegpipe.datasets.deap import experiment, matlab, original, preprocessed, python
 from eegpipe.datasets.deap import simulate_original as raw_simulator
 from eegpipe.datasets.deap import simulate_preprocessed as cut_simulator
-from eegpipe.simulate.plan import Simulator
+from eegpipe.simulate.simulator import Simulator
 
 DATASET = Dataset(
     name="deap",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from eegpipe.datasets.base import Dataset, Irregularity, Variant
 from eegpipe.datasets.dreamer import reader, simulate
-from eegpipe.simulate.plan import Simulator
+from eegpipe.simulate.simulator import Simulator
 
 DATASET = Dataset(
     name="dreamer",

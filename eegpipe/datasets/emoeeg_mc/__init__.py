@@ -5,7 +5,7 @@ from __future__ import annotations
 from eegpipe.datasets.base import Dataset, Irregularity, Variant
 from eegpipe.datasets.emoeeg_mc import derivative, raw, simulate
 from eegpipe.datasets.emoeeg_mc.facts import LABELS, RATINGS, SCALE
-from eegpipe.simulate.plan import Simulator
+from eegpipe.simulate.simulator import Simulator
 
 _RAW_TREE = """\
 README.md                                     (event codes and order of stimuli)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eegpipe.datasets.base import Dataset, Irregularity, Variant
 from eegpipe.datasets.faced import bdf, clips, processed, raw, rehost, simulate, simulate_raw, simulate_rehost
-from eegpipe.simulate.plan import Simulator
+from eegpipe.simulate.simulator import Simulator
 
 _IRREGULARITIES = (
     ("T8a", "", "68 recordings have 1000 Hz and 55 have 250 Hz (the paper says 92 and 31): asserted for each person."),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from eegpipe.datasets.base import Dataset, Irregularity, Variant
 from eegpipe.datasets.mped import raw, simulate
-from eegpipe.simulate.plan import Simulator
+from eegpipe.simulate.simulator import Simulator
 
 DATASET = Dataset(
     name="mped",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from eegpipe.datasets.base import Dataset, Irregularity, Variant
 from eegpipe.datasets.seed import preprocessed, raw, simulate, simulate_raw
-from eegpipe.simulate.plan import Simulator
+from eegpipe.simulate.simulator import Simulator
 
 _PREPROCESSED_TREE = """
 SEED_EEG/
