@@ -61,9 +61,8 @@ def show(dataset: Dataset) -> None:
 
     print_heading(f"{dataset.name}: {dataset.title}")
     facts = dataset.facts
-    counts = (
-        f"{facts.subjects} subjects x {facts.sessions} sessions x {facts.trials} trials" if facts.subjects else None
-    )
+    sessions = "1 session" if facts.sessions == 1 else f"{facts.sessions} sessions"
+    counts = f"{facts.subjects} subjects x {sessions} x {facts.trials} trials" if facts.subjects else None
     ratings = ", ".join(f"{name} {low:g}-{high:g}" for name, (low, high) in dataset.ratings.items())
     print_facts(
         [
