@@ -219,8 +219,11 @@ def bids(
     from eegpipe import datasets as known
     from eegpipe.bids import convert
 
+    found = known.recognise(_existing(raw, f"the vendor folder of {dataset}"))
+    if found and dataset in known.NAMES and found[0].name != dataset and not known.get(dataset).recognise(raw):
+        raise UsageProblem(f"{raw}: holds files of '{found[0].name}', not of '{dataset}'. Name the other data set.")
     outcomes = convert(
-        known.at(dataset, _existing(raw, f"the vendor folder of {dataset}")),
+        known.at(dataset, raw),
         raw,
         out,
         variant=variant,

@@ -118,6 +118,13 @@ def test_one_broken_recording_among_many_costs_itself_only(tmp_path):
     assert "0 done, 2 kept from before, 1 failed" in partial.stdout
 
 
+def test_the_files_of_another_data_set_are_called_by_their_name(vendor_folder, tmp_path):
+    made = run(BIN / "eegpipe", "bids", "seed", vendor_folder, tmp_path / "bids")
+    assert made.returncode == 2
+    assert "holds files of 'dreamer', not of 'seed'" in made.stderr
+    assert not (tmp_path / "bids").exists()
+
+
 def test_datasets_lists_what_is_read():
     rows = json.loads(run(BIN / "eegpipe", "datasets", "--json").stdout)
     assert [row["name"] for row in rows] == list(NAMES)

@@ -7,6 +7,7 @@ folder's name. The files are called raw and hold 200 Hz. The letters before ``_e
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -373,7 +374,7 @@ def _features(blocks_uv: list[np.ndarray]) -> dict[str, np.ndarray]:
         power = np.abs(np.fft.rfft(windows * np.hanning(samples), axis=2)) ** 2
         bands = [power[:, :, (hz >= low) & (hz < high)].mean(axis=2) for low, high in _BANDS_HZ]
         psd = np.stack(bands, axis=2) if windows.size else np.zeros((len(block), 0, len(_BANDS_HZ)))
-        de = 0.5 * np.log(2 * np.pi * np.e * psd) if psd.size else psd
+        de = 0.5 * np.log(2 * np.pi * math.e * psd) if psd.size else psd
         for name, values in (("de", de), ("psd", psd)):
             features[f"{name}_movingAve{trial}"] = features[f"{name}_LDS{trial}"] = values
     return features
