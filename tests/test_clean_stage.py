@@ -51,6 +51,20 @@ def source(tmp_path: Path) -> Path:
     return write_source(tmp_path / "bids", ("02", "09", "10"))
 
 
+def test_what_could_not_be_converted_is_listed_too(tmp_path: Path):
+    source = write_source(tmp_path / "bids", ("02",))
+    lines = ["recording\tstatus\tproblem", "sub-02_task-emotion\tok\tn/a", "sub-03_task-emotion\tfailed\ts03.mat: cut"]
+    (source / "quality.tsv").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    outcomes = clean_dataset(source, tmp_path / "clean", SETTINGS, workers=1)
+    assert statuses(outcomes) == {"02": "done"}
+    rows = table(tmp_path / "clean")
+    assert [(row["recording"], row["status"]) for row in rows] == [
+        ("sub-02_task-emotion", "ok"),
+        ("sub-03_task-emotion", "failed"),
+    ]
+    assert rows[1]["problem"] == "not converted: s03.mat: cut"
+
+
 def test_cleans_once_and_keeps(source: Path, tmp_path: Path):
     out = tmp_path / "clean"
     first = clean_dataset(source, out, SETTINGS, workers=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +27,10 @@ from eegpipe.datasets.base import (
 )
 from eegpipe.datasets.folders import find_folder, matching, numbers_text, relative, stray_note
 from eegpipe.datasets.formats import bcmi, matlab
-from eegpipe.datasets.signal import boundaries, eeg_channels, join
+from eegpipe.datasets.signal import eeg_channels
 from eegpipe.errors import DataProblem
 from eegpipe.progress import Advance
-from eegpipe.recording import Event, Recording, RecordingId
+from eegpipe.recording import Recording, RecordingId
 from eegpipe.simulate.affective import WORDS
 from eegpipe.simulate.brain import draw_person
 from eegpipe.simulate.containers import write_mat
@@ -198,29 +198,11 @@ def _read(root: Path, entry: RecordingEntry) -> Recording:
     if readme:
         _check_labels(root / readme[0], readme[0], session)
     keys, lengths = _trials(root / signal, signal, session, facts)
-    largest = 8 * len(facts.channels) * max(lengths) + 2**10
-
-    def blocks() -> Iterator[tuple[str, np.ndarray]]:
-        for number, key in enumerate(keys, start=1):
-            where = f"{signal}: trial {number}"
-            yield where, matlab.numbers(matlab.read_variable(root / signal, signal, key, largest=largest), where)
-
-    raw = join(blocks(), lengths, eeg_channels(facts.channels), facts.rate_hz, facts.line_hz)
-    starts = np.cumsum([0, *lengths[:-1]])
-    events = boundaries(lengths, facts.rate_hz)
-    for trial, (start, length, code) in enumerate(zip(starts, lengths, codes, strict=True), start=1):
-        events.append(
-            Event(
-                onset_s=float(start) / facts.rate_hz,
-                duration_s=length / facts.rate_hz,
-                kind="stimulus",
-                trial=trial,
-                stimulus=f"seed_iv/{_clip(session, trial):02d}",
-                label=_WORDS[code],
-                affect=affect.from_word(_WORDS[code]),
-            )
-        )
-    return Recording(entry.id, raw, events, facts.reference, facts.line_hz, _HISTORY, sex=_SEX[subject - 1])
+    trials = [
+        bcmi.CutTrial(trial, key, length, f"seed_iv/{_clip(session, trial):02d}", _WORDS[code], f"trial {trial}")
+        for trial, (key, length, code) in enumerate(zip(keys, lengths, codes, strict=True), start=1)
+    ]
+    return bcmi.read_cut(entry.id, root / signal, signal, trials, facts, _HISTORY, sex=_SEX[subject - 1])
 
 
 def _clip(session: int, trial: int) -> int:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from eegpipe import affect
-from eegpipe.datasets.base import Discovery, Facts, RecordingEntry
-from eegpipe.datasets.folders import natural_key, numbers_text, relative
-from eegpipe.datasets.formats import cnt
-from eegpipe.datasets.signal import Channel, eeg_channels, join
+from eegpipe.datasets.base import Discovery, Facts, RecordingEntry, simulated_marker
+from eegpipe.datasets.folders import find_folder, matching, natural_key, numbers_text, relative
+from eegpipe.datasets.formats import cnt, matlab
+from eegpipe.datasets.signal import Channel, boundaries, eeg_channels, join
 from eegpipe.errors import DataProblem
 from eegpipe.recording import Event, Recording, RecordingId
 
@@ -97,13 +99,51 @@ def beside(root: Path, folder: Path, name: str) -> str | None:
 
 
 Choose = Callable[[Sequence[Path]], Path | None]
+Sessions = dict[tuple[int, int], list[Path]]  # (subject, session) -> the files of that name
+
+
+def discover_cnt(
+    root: Path,
+    facts: Facts,
+    file: re.Pattern[str],
+    folders: Sequence[str],
+    times_file: str,
+    nothing: DataProblem,
+    choose: Choose | None = None,
+) -> tuple[Discovery, Path | None, Sessions]:
+    """The recordings of a folder of CNT files that share one list of times.
+
+    Parameters
+    ----------
+    file
+        Of which the first two groups are subject and session.
+    nothing
+        The problem of a folder without such files.
+
+    Returns
+    -------
+    discovery, the folder that holds the files (None: there is none), the files by subject and session
+    """
+    found = Discovery(root, [], simulated=simulated_marker(root) is not None)
+    folder = find_folder(root, file, folders)
+    files: Sessions = {}
+    if folder is None:
+        found.problems.append(nothing)
+        return found, None, files
+    times = beside(root, folder, times_file)
+    if not times:
+        found.notes.append(f"No {times_file}: the published times of the clips are used.")
+    for match, one in matching(folder, file):
+        files.setdefault((int(match[1]), int(match[2])), []).append(one)
+    add_sessions(found, facts, folder, files, (times,) if times else (), choose)
+    return found, folder, files
 
 
 def add_sessions(
     found: Discovery,
     facts: Facts,
     folder: Path,
-    files: Mapping[tuple[int, int], Sequence[Path]],
+    files: Sessions,
     shared: Sequence[str],
     choose: Choose | None = None,
 ) -> None:
@@ -144,6 +184,64 @@ def add_sessions(
         text, expected = numbers_text(more), f"sessions 1 to {facts.sessions}"
         cure = "Take the files away if they are not the vendor's."
         found.problems.append(DataProblem(place, text, expected, cure))
+
+
+@dataclass(frozen=True)
+class CutTrial:
+    """One trial as a variable of a MATLAB file. ``called``: the trial in a message; ``label``: a word of the norms."""
+
+    trial: int
+    variable: str
+    samples: int
+    stimulus: str
+    label: str
+    called: str
+    ratings: Mapping[str, float] = field(default_factory=dict)
+
+
+def read_cut(
+    id: RecordingId,
+    path: Path,
+    where: str,
+    trials: Sequence[CutTrial],
+    facts: Facts,
+    history: Mapping[str, Mapping[str, str | float]],
+    *,
+    sex: str | None = None,
+    age: int | None = None,
+    notes: Sequence[str] = (),
+) -> Recording:
+    """The trials of a MATLAB file, (channel, sample) double each, joined in their order, one in memory at a time.
+
+    Raises
+    ------
+    DataProblem
+        If a variable cannot be read, or is no signal in microvolt.
+    """
+    lengths = [one.samples for one in trials]
+    largest = 8 * len(facts.channels) * max(lengths) + 2**10
+
+    def blocks() -> Iterator[tuple[str, np.ndarray]]:
+        for one in trials:
+            told = f"{where}: {one.called}"
+            yield told, matlab.numbers(matlab.read_variable(path, where, one.variable, largest=largest), told)
+
+    raw = join(blocks(), lengths, eeg_channels(facts.channels), facts.rate_hz, facts.line_hz)
+    events = boundaries(lengths, facts.rate_hz)
+    for one, start in zip(trials, np.cumsum([0, *lengths[:-1]]), strict=True):
+        events.append(
+            Event(
+                onset_s=float(start) / facts.rate_hz,
+                duration_s=one.samples / facts.rate_hz,
+                kind="stimulus",
+                trial=one.trial,
+                stimulus=one.stimulus,
+                label=one.label,
+                ratings=one.ratings,
+                affect=affect.from_word(one.label),
+            )
+        )
+    return Recording(id, raw, events, facts.reference, facts.line_hz, history, sex=sex, age=age, notes=tuple(notes))
 
 
 @dataclass(frozen=True)

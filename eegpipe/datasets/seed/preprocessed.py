@@ -7,19 +7,15 @@ sorts before ``_eeg2`` as text, and the session is nowhere written: it is the ra
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from eegpipe import affect
 from eegpipe.datasets.base import Discovery, Facts, RecordingEntry, simulated_marker
 from eegpipe.datasets.folders import find_folder, matching, numbers_text, relative, stray_note
 from eegpipe.datasets.formats import bcmi, matlab
 from eegpipe.datasets.seed import experiment
-from eegpipe.datasets.signal import boundaries, eeg_channels, join
 from eegpipe.errors import DataProblem
-from eegpipe.recording import Event, Recording, RecordingId
+from eegpipe.recording import Recording, RecordingId
 
 _FILE = re.compile(r"([0-9]{1,2})_([0-9]{8})\.mat")
 _SIDE_FILE = re.compile(r"(?i)label\.mat|readme.*|channel.order.*|.*\.xlsx|subject-id.*|.*\.json|\..*")
@@ -108,30 +104,12 @@ def read(root: Path, entry: RecordingEntry) -> Recording:
     lengths = [round(facts.rate_hz * duration) + 1 for duration in facts.trial_s]
     keys = _trial_keys(root / signal, signal, facts, lengths)
 
-    largest = 8 * len(facts.channels) * max(lengths) + 2**10
-
-    def blocks() -> Iterator[tuple[str, np.ndarray]]:
-        for number, key in enumerate(keys, start=1):
-            where = f"{signal}: trial {number}"
-            yield where, matlab.numbers(matlab.read_variable(root / signal, signal, key, largest=largest), where)
-
-    raw = join(blocks(), lengths, eeg_channels(facts.channels), facts.rate_hz, facts.line_hz)
-    starts = np.cumsum([0, *lengths[:-1]])
-    events = boundaries(lengths, facts.rate_hz)
-    for trial, (start, length, label) in enumerate(zip(starts, lengths, labels, strict=True), start=1):
-        events.append(
-            Event(
-                onset_s=float(start) / facts.rate_hz,
-                duration_s=length / facts.rate_hz,
-                kind="stimulus",
-                trial=trial,
-                stimulus=f"seed/{trial:02d}",
-                label=experiment.WORDS[label],
-                affect=affect.from_word(experiment.WORDS[label]),
-            )
-        )
+    trials = [
+        bcmi.CutTrial(trial, key, length, f"seed/{trial:02d}", experiment.WORDS[label], f"trial {trial}")
+        for trial, (key, length, label) in enumerate(zip(keys, lengths, labels, strict=True), start=1)
+    ]
     sex = experiment.SEX[int(entry.id.subject) - 1]
-    return Recording(entry.id, raw, events, facts.reference, facts.line_hz, _HISTORY, sex=sex)
+    return bcmi.read_cut(entry.id, root / signal, signal, trials, facts, _HISTORY, sex=sex)
 
 
 def _labels(root: Path, file: str, trials: int) -> tuple[int, ...]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from eegpipe.datasets.base import Discovery, Facts, RecordingEntry, simulated_marker
-from eegpipe.datasets.folders import find_folder, matching, numbers_text, stray_note
+from eegpipe.datasets.base import Discovery, Facts, RecordingEntry
+from eegpipe.datasets.folders import find_folder, numbers_text, stray_note
 from eegpipe.datasets.formats import bcmi
 from eegpipe.datasets.seed import experiment
 from eegpipe.errors import DataProblem
@@ -41,27 +41,15 @@ def recognise(root: Path) -> bool:
 
 def discover(root: Path) -> Discovery:
     facts = FACTS.expected(root)
-    found = Discovery(root, [], simulated=simulated_marker(root) is not None)
-    folder = find_folder(root, _FILE, _FOLDERS)
-    if folder is None:
-        found.problems.append(
-            DataProblem(
-                "SEED raw folder",
-                "no file like 1_1.cnt",
-                f"{facts.subjects * facts.sessions} files in SEED_RAW_EEG",
-                "Name the folder that holds SEED_RAW_EEG (or Chinese/01-EEG-raw), or that folder itself.",
-            )
-        )
-        return found
-    times = bcmi.beside(root, folder, _TIMES)
-    shared = (times,) if times else ()
-    if not times:
-        found.notes.append(f"No {_TIMES}: the published times of the clips are used.")
-    files: dict[tuple[int, int], list[Path]] = {}
-    for match, file in matching(folder, _FILE):
-        files.setdefault((int(match[1]), int(match[2])), []).append(file)
-    bcmi.add_sessions(found, facts, folder, files, shared)
-    found.notes += stray_note(folder, root, [_FILE, _SIDE_FILE])
+    nothing = DataProblem(
+        "SEED raw folder",
+        "no file like 1_1.cnt",
+        f"{facts.subjects * facts.sessions} files in SEED_RAW_EEG",
+        "Name the folder that holds SEED_RAW_EEG (or Chinese/01-EEG-raw), or that folder itself.",
+    )
+    found, folder, _ = bcmi.discover_cnt(root, facts, _FILE, _FOLDERS, _TIMES, nothing)
+    if folder:
+        found.notes += stray_note(folder, root, [_FILE, _SIDE_FILE])
     return found
 
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from eegpipe.datasets.base import Discovery, Facts, RecordingEntry, simulated_marker
-from eegpipe.datasets.folders import find_folder, matching, numbers_text, stray_note
+from eegpipe.datasets.base import Discovery, Facts, RecordingEntry
+from eegpipe.datasets.folders import find_folder, numbers_text, stray_note
 from eegpipe.datasets.formats import bcmi
 from eegpipe.errors import DataProblem
 from eegpipe.recording import Recording
@@ -65,26 +65,15 @@ def recognise(root: Path) -> bool:
 
 def discover(root: Path) -> Discovery:
     facts = FACTS.expected(root)
-    found = Discovery(root, [], simulated=simulated_marker(root) is not None)
-    folder = find_folder(root, _FILE, _FOLDERS)
+    nothing = DataProblem(
+        "SEED-V folder",
+        "no file like 1_1_20180804.cnt",
+        f"{facts.subjects * facts.sessions} files in EEG_raw",
+        "Name the folder that holds EEG_raw, or that folder itself.",
+    )
+    found, folder, files = bcmi.discover_cnt(root, facts, _FILE, _FOLDERS, _TIMES, nothing, choose=_repaired)
     if folder is None:
-        found.problems.append(
-            DataProblem(
-                "SEED-V folder",
-                "no file like 1_1_20180804.cnt",
-                f"{facts.subjects * facts.sessions} files in EEG_raw",
-                "Name the folder that holds EEG_raw, or that folder itself.",
-            )
-        )
         return found
-    times = bcmi.beside(root, folder, _TIMES)
-    shared = (times,) if times else ()
-    if not times:
-        found.notes.append(f"No {_TIMES}: the published times of the clips are used.")
-    files: dict[tuple[int, int], list[Path]] = {}
-    for match, file in matching(folder, _FILE):
-        files.setdefault((int(match[1]), int(match[2])), []).append(file)
-    bcmi.add_sessions(found, facts, folder, files, shared, choose=_repaired)
     found.notes += [
         f"{chosen.name} is read, and the file of which it is the repaired copy is not."
         for several in files.values()

@@ -7,19 +7,15 @@ EYE_features and continuous_labels have the same names and the same variables.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from eegpipe import affect
 from eegpipe.datasets.base import Discovery, Facts, RecordingEntry, simulated_marker
 from eegpipe.datasets.folders import find_folder, matching, natural_key, numbers_text, relative, stray_note
 from eegpipe.datasets.formats import bcmi, matlab
 from eegpipe.datasets.seed_vii import experiment
-from eegpipe.datasets.signal import boundaries, eeg_channels, join
 from eegpipe.errors import DataProblem
-from eegpipe.recording import Event, Recording, RecordingId
+from eegpipe.recording import Recording, RecordingId
 
 _FILE = re.compile(r"([0-9]{1,2})\.mat")
 _SIDE_FILE = re.compile(r"(?i)readme.*|.*\.xlsx|.*\.locs|.*\.json|\..*")
@@ -110,34 +106,20 @@ def read(root: Path, entry: RecordingEntry) -> Recording:
     scores: list[dict[str, float]] = [{} for _ in keys]
     for name in table:
         scores = experiment.read_scores(root / name, name, session, facts.trials)
-    largest = 8 * len(facts.channels) * max(lengths) + 2**10
-
-    def blocks() -> Iterator[tuple[str, np.ndarray]]:
-        for number, key in enumerate(keys, start=1):
-            where = f"{file}: trial {number} (variable {key})"
-            yield where, matlab.numbers(matlab.read_variable(root / file, file, key, largest=largest), where)
-
-    raw = join(blocks(), lengths, eeg_channels(facts.channels), facts.rate_hz, facts.line_hz)
-    starts = np.cumsum([0, *lengths[:-1]])
-    events = boundaries(lengths, facts.rate_hz)
-    for trial, (start, length, ratings) in enumerate(zip(starts, lengths, scores, strict=True), start=1):
-        label = experiment.EMOTIONS[session - 1][trial - 1]
-        events.append(
-            Event(
-                onset_s=float(start) / facts.rate_hz,
-                duration_s=length / facts.rate_hz,
-                kind="stimulus",
-                trial=trial,
-                stimulus=experiment.stimulus(session, trial),
-                label=label,
-                ratings=ratings,
-                affect=affect.from_word(label),
-            )
+    trials = [
+        bcmi.CutTrial(
+            trial=trial,
+            variable=key,
+            samples=length,
+            stimulus=experiment.stimulus(session, trial),
+            label=experiment.EMOTIONS[session - 1][trial - 1],
+            called=f"trial {trial} (variable {key})",
+            ratings=ratings,
         )
+        for trial, (key, length, ratings) in enumerate(zip(keys, lengths, scores, strict=True), start=1)
+    ]
     sex, age = experiment.SEX[subject - 1], experiment.AGE[subject - 1]
-    return Recording(
-        entry.id, raw, events, facts.reference, facts.line_hz, _HISTORY, sex=sex, age=age, notes=tuple(notes)
-    )
+    return bcmi.read_cut(entry.id, root / file, file, trials, facts, _HISTORY, sex=sex, age=age, notes=notes)
 
 
 def _trials(path: Path, where: str, session: int, facts: Facts) -> tuple[list[str], list[int], list[str]]:
