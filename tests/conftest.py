@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,3 +18,12 @@ def realdata() -> Path:
     if not (folder / "physionet_eegmat").is_dir():
         pytest.skip("no real recordings: set EEGPIPE_REALDATA to a folder that holds physionet_eegmat/")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_stays_on_the_disk(tmp_path_factory) -> Iterator[None]:
+    """The files of a test file go when it is done; together they would be 20 GB."""
+    yield
+    for path in tmp_path_factory.getbasetemp().iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
+import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import mne
@@ -42,7 +44,7 @@ def name_of(case) -> str:
 
 
 @pytest.fixture(scope="module", params=CASES, ids=name_of)
-def made(request, tmp_path_factory) -> tuple[str, Path]:
+def made(request, tmp_path_factory) -> Iterator[tuple[str, Path]]:
     """(data set, folder with raw, truth and bids)."""
     name, variant, traps = request.param
     root = tmp_path_factory.mktemp(name_of(request.param))
@@ -62,7 +64,8 @@ def made(request, tmp_path_factory) -> tuple[str, Path]:
         assert text in failed[key]
         assert "Known (" in failed[key]
     assert {outcome.key for outcome in outcomes} - set(expected) == {row["recording"] for row in planted(root)}
-    return name, root
+    yield name, root
+    shutil.rmtree(root)
 
 
 def planted(root: Path) -> list[dict[str, str]]:
