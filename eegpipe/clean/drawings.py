@@ -14,12 +14,13 @@ import numpy as np
 from eegpipe.clean import topomap
 from eegpipe.report import svg
 
-# Of one channel in the stack of channels, in CSS pixels and in steps of its view box.
-_LANE_PX = 15
+# A channel's share of the stack's height, in CSS pixels (wider with few channels) and in steps of its view box.
+_LANE_PX = (15, 40)
+_STACK_PX = 640
 _LANE_STEPS = 48
 # A channel may leave its lane by this many lanes, and a bad one by fewer; more would hide the others.
 MOST_LANES, MOST_LANES_BAD = 3, 1
-_COLUMNS = 520
+_COLUMNS = 480
 # Curves below this share of the strongest power are noise of the arithmetic, decibel.
 _SHOWN_DB = 62.0
 # Inside a symbol that is used elsewhere, style sheets reach less far than attributes.
@@ -77,7 +78,7 @@ def stacked(
 ) -> str:
     """Channels below each other, before cleaning behind, after in front; names stay in view when pushed aside."""
     channels, samples = before_uv.shape
-    lane = lane_uv(after_uv)
+    lane, lane_px = lane_uv(after_uv), min(max(_STACK_PX // channels, _LANE_PX[0]), _LANE_PX[1])
     most = max(200, min(_COLUMNS, _COLUMNS * 64 // channels))
     height, middles = channels * _LANE_STEPS, (np.arange(channels) + 0.5) * _LANE_STEPS
     most_lanes = np.array([[MOST_LANES_BAD if name in bad else MOST_LANES] for name in names], dtype=np.float64)
@@ -95,18 +96,18 @@ def stacked(
     )
     labels = "".join(f'<span style="left:{(tick - start_s) / duration_s:.2%}">{tick:g} s</span>' for tick in seconds)
     named = "".join(
-        f'<text class="{"odd-text" if name in bad else "name"}" x="46" y="{(number + 0.5) * _LANE_PX + 4:g}" '
+        f'<text class="{"odd-text" if name in bad else "name"}" x="46" y="{(number + 0.5) * lane_px + 4:g}" '
         f'text-anchor="end">{escape(name)}</text>'
         for number, name in enumerate(names)
     )
-    tall = channels * _LANE_PX
+    tall = channels * lane_px
     label = f"{duration_s:g} seconds of {channels} channels before and after cleaning."
     return (
         '<div class="scroll lanes" tabindex="0" role="region" aria-label="Signal before and after cleaning">'
-        f'<svg class="names" viewBox="0 {-2 * _LANE_PX} 50 {tall + 4 * _LANE_PX}" width="50" '
-        f'height="{tall + 4 * _LANE_PX}" aria-hidden="true">{named}</svg>'
+        f'<svg class="names" viewBox="0 {-2 * lane_px} 50 {tall + 4 * lane_px}" width="50" '
+        f'height="{tall + 4 * lane_px}" aria-hidden="true">{named}</svg>'
         f'<div class="course"><svg viewBox="0 {-2 * _LANE_STEPS} {width} {height + 4 * _LANE_STEPS}" '
-        f'preserveAspectRatio="none" style="height:{tall + 4 * _LANE_PX}px" role="img" aria-label="{escape(label)}">'
+        f'preserveAspectRatio="none" style="height:{tall + 4 * lane_px}px" role="img" aria-label="{escape(label)}">'
         f"{rules}<g>{''.join(curves[0])}</g><g>{''.join(curves[1])}</g></svg>"
         f'<div class="ticks">{labels}</div></div></div>'
     )
@@ -135,7 +136,7 @@ def spectra(
     when: str,
 ) -> str:
     """Every channel faint, the median of the good ones strong, bad ones marked and named. No frequency may be 0."""
-    width, bottom, left, top = 480.0, 236.0, 40.0, 8.0
+    width, bottom, left, top = 400.0, 216.0, 40.0, 8.0
     x = svg.Scale(float(np.log10(frequencies_hz[0])), float(np.log10(frequencies_hz[-1])), left, width - 14)
     y = svg.Scale(range_db[0], range_db[1], bottom, top)
     parts = _frequency_rules(frequencies_hz, x, top, bottom)
@@ -196,7 +197,7 @@ def head_symbol(seen: topomap.Scalp, good: Collection[int]) -> str:
         '<g class="outline" fill="none" stroke="currentColor" stroke-width="2"><circle r="100"/>'
         '<path d="M-15-99L0-121L15-99"/>'
         '<path d="M-100-22c-12-7-14 12-12 24s0 26 11 20"/><path d="M100-22c12-7 14 12 12 24s0 26-11 20"/></g>'
-        f'<g fill="#111" fill-opacity=".7">{"".join(marks)}</g></symbol></svg>'
+        f'<g style="fill:var(--dot,#111)" fill-opacity=".7">{"".join(marks)}</g></symbol></svg>'
     )
 
 

@@ -76,6 +76,10 @@ def count(amount: int, thing: str) -> str:
     return f"{amount} {thing}{'' if amount == 1 else 's'}"
 
 
+def _were(amount: int) -> str:
+    return "was" if amount == 1 else "were"
+
+
 def _listed(parts: Sequence[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
@@ -94,7 +98,8 @@ def kind_of(component: Mapping[str, Any]) -> str:
 def _verdict(record: Mapping[str, Any], channels: int) -> str:
     """What happened to the recording, in two or three sentences."""
     bad = len(record["bad_channels"])
-    said = [f"{bad} of {channels} channels were bad and are interpolated." if bad else "No channel was bad."]
+    fate = f"{_were(bad)} bad and {'is' if bad == 1 else 'are'} interpolated"
+    said = [f"{bad} of {channels} channels {fate}." if bad else "No channel was bad."]
     components = record["components"]
     removed = [component for component in components if component["removed"]]
     if record["ica_skipped"]:
@@ -104,8 +109,8 @@ def _verdict(record: Mapping[str, Any], channels: int) -> str:
     else:
         kinds = [f"{amount} {kind}" for kind, amount in sorted(Counter(map(kind_of, removed)).items())]
         said.append(
-            f"{len(removed)} of {count(len(components), 'component')} were removed ({_listed(kinds)}); "
-            f"{percent(record['variance_kept'])} of the variance is left."
+            f"{len(removed)} of {count(len(components), 'component')} {_were(len(removed))} removed "
+            f"({_listed(kinds)}); {percent(record['variance_kept'])} of the variance is left."
         )
     before_uv, after_uv = record["before"]["blink_uv"], record["after"]["blink_uv"]
     if before_uv is not None and after_uv is not None:
@@ -310,6 +315,7 @@ def _signal(record: Mapping[str, Any], evidence: Evidence) -> str:
         return ""
     duration_s = samples / evidence.excerpt_rate_hz
     start_s = evidence.excerpt_start_s
+    chosen = ", where most artefact was removed" if any(one["removed"] for one in record["components"]) else ""
     lane_uv = drawings.lane_uv(evidence.excerpt_after_uv)
     picture = drawings.stacked(
         evidence.excerpt_before_uv,
@@ -320,10 +326,10 @@ def _signal(record: Mapping[str, Any], evidence: Evidence) -> str:
         evidence.excerpt_rate_hz,
     )
     return (
-        f'<section id="signal"><h2>Signal</h2><p class="muted">Seconds {start_s:g} to {start_s + duration_s:g}, where '
-        f"most artefact was removed. Two neighbouring channels are {lane_uv:g} µV apart; what leaves its place by more "
-        f"than {drawings.MOST_LANES} channels is cut. Bad channels have a coloured name, are cut at "
-        f"{drawings.MOST_LANES_BAD}, and are interpolated after cleaning.</p>"
+        f'<section id="signal"><h2>Signal</h2><p class="muted">Seconds {start_s:g} to {start_s + duration_s:g}{chosen}. '
+        f"Two neighbouring channels are {lane_uv:g} µV apart; what leaves its place by more than {drawings.MOST_LANES} "
+        f"channels is cut. Bad channels have a coloured name, are cut at {drawings.MOST_LANES_BAD}, and are "
+        "interpolated after cleaning.</p>"
         '<ul class="key"><li><i class="stroke s-before"></i>before, not filtered</li>'
         f'<li><i class="stroke s-after"></i>after cleaning</li></ul><figure>{picture}</figure></section>'
     )

@@ -51,7 +51,7 @@ nav a { display: inline-block; padding: .25rem 0; margin-right: 1.25rem; }
   display: grid; gap: 1rem; grid-template-columns: minmax(0, 10fr) minmax(0, 10fr) minmax(0, 7fr);
   margin: 1rem 0;
 }
-.layout { max-width: 13rem; margin: 0 auto; }
+.layout { --dot: var(--text); max-width: 13rem; margin: 0 auto; }
 .sides ul { margin: .25rem 0; padding-left: 1.1rem; font-size: .92rem; }
 .pair {
   display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr));
@@ -159,6 +159,7 @@ svg .limits { fill: var(--rule); fill-opacity: .4; }
 .failed li { overflow-wrap: anywhere; }
 @media (max-width: 60rem) { .sides { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 @media (max-width: 48rem) {
+  .card, figure { padding: .6rem; }
   .sides { grid-template-columns: minmax(0, 1fr); }
   .removed .card { grid-template-columns: 7.5rem minmax(0, 1fr); }
   .removed svg.source-course { grid-column: 1 / -1; height: 5.5rem; }

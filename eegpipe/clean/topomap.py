@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-PIXELS = 128
+PIXELS = 120
 # Centre of the sphere nearest to the 10-05 positions, metres, head frame: for montages that fix no sphere themselves.
 _USUAL_CENTRE_M = np.array([-0.0008, 0.0146, 0.0417])
 _FARTHEST_CENTRE_M = 0.03
@@ -27,7 +27,8 @@ _LARGEST_REACH = 1.35
 # Spherical splines (Perrin 1989): order, terms of the series, weight on the diagonal (little: a map shows what is at an
 # electrode, even at one alone).
 _STIFFNESS, _TERMS, _SMOOTHING = 3, 50, 1e-7
-_CONTOUR_STEP = 0.25  # of the map's largest value
+# Of the colours' range: the map's largest value, and from contour to contour.
+_STRONGEST, _CONTOUR_STEP = 0.94, 0.22
 _COLOURS, _SHADES = 83, 3
 _OUTSIDE = _COLOURS * _SHADES
 # Blue, white, red: equal steps to both sides.
@@ -114,7 +115,8 @@ def maps(seen: Scalp, good: np.ndarray, topographies: np.ndarray) -> list[str]:
     """
     inside, matrix = _grid(seen.directions[good].tobytes(), seen.reach)
     finite = np.nan_to_num(np.asarray(topographies, dtype=np.float64))
-    drawn = (matrix @ finite).T
+    # Where no electrode is near, splines overshoot: a map shows nothing larger than was recorded.
+    drawn = np.clip(matrix @ finite, finite.min(axis=0, initial=0), finite.max(axis=0, initial=0)).T
     return [_map(values, inside) for values in drawn]
 
 
@@ -134,7 +136,7 @@ def _grid(directions: bytes, reach: float) -> tuple[np.ndarray, np.ndarray]:
 def _map(values: np.ndarray, inside: np.ndarray) -> str:
     """Each map has its own scale, symmetric about zero; contours are darker pixels."""
     scaled = np.zeros(inside.shape)
-    scaled[inside] = values / max(float(np.abs(values).max(initial=0)), 1e-12)
+    scaled[inside] = _STRONGEST * values / max(float(np.abs(values).max(initial=0)), 1e-12)
     colour = np.rint((scaled + 1) / 2 * (_COLOURS - 1)).astype(np.uint8)
     level = scaled / _CONTOUR_STEP
     down, across = np.gradient(level)
