@@ -326,10 +326,10 @@ def _signal(record: Mapping[str, Any], evidence: Evidence) -> str:
         evidence.excerpt_rate_hz,
     )
     return (
-        f'<section id="signal"><h2>Signal</h2><p class="muted">Seconds {start_s:g} to {start_s + duration_s:g}{chosen}. '
-        f"Two neighbouring channels are {lane_uv:g} µV apart; what leaves its place by more than {drawings.MOST_LANES} "
-        f"channels is cut. Bad channels have a coloured name, are cut at {drawings.MOST_LANES_BAD}, and are "
-        "interpolated after cleaning.</p>"
+        '<section id="signal"><h2>Signal</h2>'
+        f'<p class="muted">Seconds {start_s:g} to {start_s + duration_s:g}{chosen}. Two neighbouring channels are '
+        f"{lane_uv:g} µV apart; what leaves its place by more than {drawings.MOST_LANES} channels is cut. Bad channels "
+        f"have a coloured name, are cut at {drawings.MOST_LANES_BAD}, and are interpolated after cleaning.</p>"
         '<ul class="key"><li><i class="stroke s-before"></i>before, not filtered</li>'
         f'<li><i class="stroke s-after"></i>after cleaning</li></ul><figure>{picture}</figure></section>'
     )
