@@ -94,7 +94,7 @@ def stacked(
     rules = "".join(
         f'<path class="grid" d="M{(tick - start_s) / duration_s * width:.0f} 0v{height}"/>' for tick in seconds
     )
-    labels = "".join(f'<span style="left:{(tick - start_s) / duration_s:.2%}">{tick:g} s</span>' for tick in seconds)
+    labels = "".join(_time_label(tick, (tick - start_s) / duration_s) for tick in seconds)
     named = "".join(
         f'<text class="{"odd-text" if name in bad else "name"}" x="46" y="{(number + 0.5) * lane_px + 4:g}" '
         f'text-anchor="end">{escape(name)}</text>'
@@ -111,6 +111,12 @@ def stacked(
         f"{rules}<g>{''.join(curves[0])}</g><g>{''.join(curves[1])}</g></svg>"
         f'<div class="ticks">{labels}</div></div></div>'
     )
+
+
+def _time_label(second: float, share: float) -> str:
+    """Under its rule; at the ends inside the picture."""
+    side = ' class="first"' if share < 0.02 else ' class="last"' if share > 0.98 else ""
+    return f'<span{side} style="left:{share:.2%}">{second:g} s</span>'
 
 
 # -- spectra -----------------------------------------------------------------------------------------------------------

@@ -138,8 +138,8 @@ svg path.source { stroke: var(--text); stroke-width: 1.1; }
 .lanes .course svg { width: 100%; }
 .ticks { position: relative; height: 1.3rem; font-size: .75rem; color: var(--muted); }
 .ticks span { position: absolute; transform: translateX(-50%); white-space: nowrap; }
-.ticks span:first-child { transform: none; }
-.ticks span:last-child { transform: translateX(-100%); }
+.ticks .first { transform: none; }
+.ticks .last { transform: translateX(-100%); }
 .strips {
   display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr));
   margin: 1rem 0;
