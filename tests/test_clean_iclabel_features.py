@@ -247,6 +247,26 @@ def test_pieces_of_a_steady_signal_are_as_good_as_all_of_it():
     )
 
 
+def test_network_input_has_four_views_and_spectra_of_pieces():
+    rate_hz = 128.0
+    rng = np.random.default_rng(8)
+    sources = np.cumsum(rng.normal(size=(3, round(100 * rate_hz))), axis=1)
+    positions_m = np.array([channels.position(name) for name in NAMES_62[:10]])
+    weights = rng.normal(size=(10, 3))
+    blocks = [(0, 6_000), (6_000, sources.shape[1])]
+    inputs = features.network_input(weights, positions_m, sources, rate_hz, blocks, most_s=40)
+    part = features.pieces(blocks, rate_hz, 40)
+    assert len(part) == 3
+    np.testing.assert_array_equal(inputs["psds"][3:6, 0, 0], features.spectra(sources, rate_hz, part))
+    assert (inputs["psds"][:3, 0, 0] != features.spectra(sources, rate_hz, blocks)).any()
+    np.testing.assert_array_equal(inputs["autocorr"][9:, 0, 0], features.autocorrelations(sources, rate_hz, blocks))
+    maps = inputs["topo"][:, 0]
+    np.testing.assert_array_equal(maps[:3], features.topographies(weights, positions_m))
+    np.testing.assert_array_equal(maps[3:6], -maps[:3])
+    # Columns run from left to right, so this exchanges the sides and leaves the nose where it is.
+    np.testing.assert_array_equal(maps[6:], maps[:6, :, ::-1])
+
+
 def test_below_100_hz_there_are_still_100_values():
     sources = np.random.default_rng(4).normal(size=(2, 64 * 30))
     assert features.spectra(sources, 64.0).shape == (2, 100)

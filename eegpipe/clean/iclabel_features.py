@@ -6,8 +6,9 @@ linear function of the weights, so its matrix is solved once a montage; windows 
 of the autocorrelation is only as long as its lags need. Neither result depends on an order of windows, so the plug-in's
 random permutation of them is left out.
 
-A recording may be given as blocks (joined trials): no window crosses their limits. With :func:`pieces` a part of a long
-recording is enough; docs/cleaning.md has measured how much.
+A recording may be given as blocks (joined trials): no window crosses their limits. Of a long recording :func:`pieces`
+takes a part. That is for spectra, which are medians; autocorrelations are means in which the few loudest seconds weigh
+most, and a part of the recording moves them, and the network's answer, several times as much.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ def network_input(
     sources: np.ndarray,
     rate_hz: float,
     blocks: Blocks | None = None,
+    most_s: float | None = None,
 ) -> dict[str, np.ndarray]:
     """The inputs of the ONNX network by their names, float32.
 
@@ -61,6 +63,9 @@ def network_input(
         As in :func:`spectra`.
     blocks
         As in :func:`spectra`.
+    most_s
+        The spectra come from at most so many seconds (:func:`pieces`), the autocorrelations always from all. With
+        None and one block the result is that of EEGLAB and of mne-icalabel.
 
     Returns
     -------
@@ -75,11 +80,13 @@ def network_input(
     """
     if weights.shape[1] != len(sources):
         raise UsageProblem(f"ICLabel: weights of {weights.shape[1]} components, but {len(sources)} sources.")
+    blocks = _checked(blocks, sources.shape[1])
     maps = topographies(weights, positions_m)
+    level = spectra(sources, rate_hz, pieces(blocks, rate_hz, most_s))
     mirrored = maps[:, :, ::-1]
     return {
         "topo": np.concatenate([maps, -maps, mirrored, -mirrored])[:, np.newaxis],
-        "psds": np.tile(spectra(sources, rate_hz, blocks), (4, 1))[:, np.newaxis, np.newaxis],
+        "psds": np.tile(level, (4, 1))[:, np.newaxis, np.newaxis],
         "autocorr": np.tile(autocorrelations(sources, rate_hz, blocks), (4, 1))[:, np.newaxis, np.newaxis],
     }
 
@@ -229,6 +236,8 @@ def autocorrelations(sources: np.ndarray, rate_hz: float, blocks: Blocks | None 
 
 def pieces(blocks: Blocks, rate_hz: float, most_s: float | None) -> list[tuple[int, int]]:
     """Stretches of 12 s, spread evenly over all blocks, that together last ``most_s`` or little less.
+
+    To be given to :func:`spectra` as its blocks.
 
     A block shorter than that is a stretch of its own. If all blocks together are no longer than ``most_s``, or it is
     None, they come back as they are.
