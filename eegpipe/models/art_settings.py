@@ -116,6 +116,7 @@ class GatConfig:
     graph_heads: Count = 4  # side by side; divides hidden (paper)
     slope: Annotated[float, Ge(0)] = 0.2  # of the LeakyReLU on attention (ours)
     graph_dropout: Rate = 0.0  # of attention (ours)
+    residual: bool = False  # a graph layer adds to its input (the paper mentions none)
     layers: Count = 2  # of the transformer over channels (paper)
     heads: Count = 4  # divides hidden (paper)
     ffn: Count = 512  # (ours)
@@ -162,4 +163,5 @@ DEMO = ArtConfig(
     batch_items=128,
 )
 DEMO_GAT = GatConfig(hidden=32, graph_heads=4, heads=4, ffn=64, layers=1)
-DEMO_FINE_TUNE = FineTuneSettings(epochs=20, batch=32, encoder_rate=2e-4, head_rate=2e-3)
+# The encoder stays as it is: with it, each epoch would cost as much as one of pre-training, for every subject.
+DEMO_FINE_TUNE = FineTuneSettings(epochs=60, batch=16, encoder_rate=0.0, head_rate=3e-3)

@@ -178,7 +178,7 @@ class ChannelClassifier(nn.Module):
         joined_BCC = joined_BCC | torch.diag_embed(alone_BC)
         read = []
         for layer in self.graph:
-            h_BCH, attention_BACC = layer(h_BCH, joined_BCC)
-            h_BCH = functional.elu(h_BCH)
+            new_BCH, attention_BACC = layer(h_BCH, joined_BCC)
+            h_BCH = functional.elu(new_BCH) + h_BCH if self.config.residual else functional.elu(new_BCH)
             read.append(attention_BACC)
         return h_BCH, present_BC, read
