@@ -54,3 +54,13 @@ def weighted_contrast(z_ND: Tensor, weight_NN: Tensor, temperature: float) -> Te
     total_N = weight_NN.sum(dim=1)
     alone = total_N < LEAST_WEIGHT
     return torch.where(alone, 0.0, -summed_N / total_N.masked_fill(alone, 1.0))
+
+
+def contrast_floor(weight_NN: Tensor) -> Tensor:
+    """The least that :func:`weighted_contrast` can be for these targets, (N,): their entropy, 0 without partner.
+
+    Graded targets cannot be met with certainty, so the loss of a perfect network is not 0; what training has achieved
+    lies between ln(N - 1) and this.
+    """
+    share_NN = weight_NN / weight_NN.sum(dim=1, keepdim=True).clamp_min(LEAST_WEIGHT)
+    return -torch.xlogy(share_NN, share_NN).sum(dim=1)

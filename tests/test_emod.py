@@ -18,7 +18,7 @@ from eegpipe.augment import NOISE, NOTHING, SHUFFLE, ZEROS, augment
 from eegpipe.channels import schema
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.loader import Segments
-from eegpipe.losses_affect import nearness, same_class, weighted_contrast
+from eegpipe.losses_affect import contrast_floor, nearness, same_class, weighted_contrast
 from eegpipe.models import emod_tokens
 from eegpipe.models.emod import AxialAttention, Emod, EmodConfig, EmodObjective, channel_ids, extract_features
 from eegpipe.models.emod_finetune import EmodClassifier, fine_tune
@@ -447,6 +447,21 @@ class TestContrast:
         views = same_class(torch.arange(5).repeat(2))
         torch.testing.assert_close(weighted_contrast(z, views, 0.1).mean(), losses.nt_xent(z, 0.1))
 
+    def test_floor(self):
+        """Minimised over the similarities themselves, the loss comes down to the entropy of the targets."""
+        torch.manual_seed(0)
+        weight = (torch.rand(6, 6) + 0.01).fill_diagonal_(0)
+        weight[5] = 0
+        log_share = (weight / weight.sum(dim=1, keepdim=True)).log()
+        itself = torch.eye(6, dtype=torch.bool)
+        best = -(weight * log_share.masked_fill(itself, 0)).sum(dim=1) / weight.sum(dim=1)
+        torch.testing.assert_close(contrast_floor(weight)[:5], best[:5])
+        assert contrast_floor(weight)[5] == 0
+        assert contrast_floor(same_class(torch.zeros(4)))[0] == pytest.approx(np.log(3))
+        for _ in range(20):
+            z = torch.nn.functional.normalize(torch.randn(6, 4), dim=1)
+            assert (weighted_contrast(z, weight, 0.3) >= contrast_floor(weight) - 1e-6).all()
+
     def test_too_few(self):
         with pytest.raises(UsageProblem, match="found 1 rows"):
             weighted_contrast(torch.ones(1, 2), torch.zeros(1, 1), 0.1)
@@ -512,7 +527,8 @@ class TestObjective:
         objective = EmodObjective(sources, TINY, seed=0)
         terms, found = gradients(objective)
         names = {f"contrast_{name}" for name in ("alpha", "beta", "gamma")}
-        assert set(terms) == {"loss", "contrast_chance"} | names
+        assert set(terms) == {"loss", "contrast_chance", "contrast_floor"} | names
+        assert 0 < terms["contrast_floor"] < terms["contrast_chance"]
         assert terms["loss"] == pytest.approx(np.mean([terms[name] for name in names]), abs=1e-5)
         assert terms["contrast_chance"] == pytest.approx(np.log(26), abs=1e-5)
         largest = {name: float(gradient.abs().max()) for name, gradient in found.items()}

@@ -300,7 +300,8 @@ class EmodObjective:
 
     def __call__(self, number: int) -> dict[str, Tensor]:
         """The terms of the ``number``-th draw, scalars: ``loss``; ``contrast_<data set>``, its mean over the anchors of
-        each; ``contrast_chance``, the mean over anchors when all embeddings are alike."""
+        each; ``contrast_chance``, the mean over anchors when all embeddings are alike; ``contrast_floor``, the mean
+        that no network can go below."""
         views = 2 if self.config.contrast == "augmentation" else 1
         devices = [] if torch.device(self._device).type == "cpu" else [torch.device(self._device)]
         rows_of = self._sampler.draw(number)
@@ -319,7 +320,8 @@ class EmodObjective:
         loss = anchors.mean() if self.config.reduction == "mean" else anchors.sum()
         chance = math.log(len(anchors) - 1) * (weight.sum(dim=1) >= losses_affect.LEAST_WEIGHT).float().mean()
         terms = {f"contrast_{name}": anchors[owner == index].mean() for index, name in enumerate(names)}
-        return {"loss": loss, **terms, "contrast_chance": chance}
+        floor = losses_affect.contrast_floor(weight).mean()
+        return {"loss": loss, **terms, "contrast_chance": chance, "contrast_floor": floor}
 
     def _embed(self, index: int, rows: np.ndarray, number: int, views: int) -> Tensor:
         """Embeddings of the rows of one data set, (view, row, D)."""
