@@ -19,7 +19,8 @@ def signal_uv():
 def reasons(data_uv, marked=(), settings=None):
     index = bad_channels.windows([(0, data_uv.shape[1])], 200)
     settings = settings or BadChannelSettings()
-    found = bad_channels.find(data_uv, MONTAGE_32, POSITIONS_M, index, marked, settings)
+    pieces_uv = bad_channels.pieces(data_uv, index)
+    found = bad_channels.find(pieces_uv, MONTAGE_32, POSITIONS_M, marked, settings)
     return {one.name: one.reason.split(":")[0] for one in found}
 
 
@@ -36,6 +37,29 @@ def test_each_fault_has_its_reason(signal_uv):
     data[faults["Oz"]] += 400 * rng.normal(size=data.shape[1])
     data[faults["Fz"]] = 20 * rng.normal(size=data.shape[1])
     assert reasons(data) == {"C3": "flat", "P4": "flat", "Oz": "noisy", "Fz": "uncorrelated"}
+
+
+def test_gel_between_two_electrodes_is_found_whatever_the_reference(signal_uv):
+    data = signal_uv.copy()
+    first, second = MONTAGE_32.index("C3"), MONTAGE_32.index("CP5")
+    rng = np.random.default_rng(0)
+    data[[first, second]] = data[[first, second]].mean(axis=0) + 0.1 * rng.normal(size=(2, data.shape[1]))
+    data += 300 * rng.normal(size=data.shape[1])  # a bad reference makes all channels alike, and none is bridged for it
+    assert reasons(data) == {"C3": "bridged", "CP5": "bridged"}
+    assert reasons(data, settings=BadChannelSettings(bridged=0)) == {}
+
+
+def test_a_weak_channel_is_an_outlier(signal_uv):
+    data = signal_uv.copy()
+    data -= np.median(data, axis=0)
+    data[MONTAGE_32.index("Pz")] *= 0.04
+    assert reasons(data, settings=BadChannelSettings(noisy_deviations=3.5)) == {"Pz": "outlying"}
+
+
+def test_the_channel_beside_the_reference_is_sound(signal_uv):
+    cz = MONTAGE_32.index("Cz")
+    data = signal_uv - 0.95 * signal_uv[cz]
+    assert reasons(data) == {}
 
 
 def test_frontal_channels_may_be_large_but_not_broken(signal_uv):

@@ -49,7 +49,7 @@ def cleaned(source):
 
 
 def test_blinks_go_and_brain_stays(source, cleaned):
-    recording, record = cleaned
+    recording, record = cleaned.recording, cleaned.record
     truth = after_filters(source.brain_uv, source.recording.blocks)
     result = recording.raw.get_data() * 1e6
     good = [index for index, name in enumerate(MONTAGE_32) if name != "C3"]
@@ -65,7 +65,7 @@ def test_blinks_go_and_brain_stays(source, cleaned):
 
 
 def test_dead_channel_is_found_and_interpolated(source, cleaned):
-    recording, record = cleaned
+    recording, record = cleaned.recording, cleaned.record
     assert record.bad_channels == {"C3": "flat: 0.00 uV"}
     assert recording.raw.info["bads"] == []
     truth = after_filters(source.brain_uv, source.recording.blocks)
@@ -74,7 +74,7 @@ def test_dead_channel_is_found_and_interpolated(source, cleaned):
 
 
 def test_what_comes_out(source, cleaned):
-    recording, record = cleaned
+    recording, record = cleaned.recording, cleaned.record
     assert recording.id == source.recording.id
     assert recording.events == source.recording.events
     assert recording.raw.ch_names == list(MONTAGE_32)
@@ -92,10 +92,12 @@ def test_what_comes_out(source, cleaned):
     }  # fmt: skip
 
 
-def test_same_bytes_again(source, cleaned):
-    again, record = clean_recording(source.recording, SETTINGS)
-    assert again.raw.get_data().tobytes() == cleaned[0].raw.get_data().tobytes()
-    assert record == cleaned[1]
+def test_same_bytes_again_with_any_number_of_threads(source, cleaned):
+    again = clean_recording(source.recording, SETTINGS, threads=3)
+    assert again.recording.raw.get_data().tobytes() == cleaned.recording.raw.get_data().tobytes()
+    assert again.record == cleaned.record
+    for field in dataclasses.fields(again.evidence):
+        assert np.array_equal(getattr(again.evidence, field.name), getattr(cleaned.evidence, field.name)), field.name
 
 
 def test_a_step_in_one_block_does_not_reach_the_next(source):
@@ -103,14 +105,14 @@ def test_a_step_in_one_block_does_not_reach_the_next(source):
     undisturbed = planted(duration_s=50.0, boundaries_s=(20.0,)).recording
     good = [index for index, name in enumerate(MONTAGE_32) if name != "C3"]
     undisturbed.raw.info["bads"] = ["C3"]
-    first, _ = without_ica(source.recording)
-    second, _ = without_ica(undisturbed)
+    first = without_ica(source.recording).recording
+    second = without_ica(undisturbed).recording
     np.testing.assert_allclose(first.raw.get_data()[good] * 1e6, second.raw.get_data()[good] * 1e6, atol=1e-3)
 
 
 def test_fourteen_channels_at_128_hz_lose_their_blinks_only():
     made = planted(MONTAGE_14, rate_hz=128.0, duration_s=50.0)
-    _, record = clean_recording(made.recording, SETTINGS)
+    record = clean_recording(made.recording, SETTINGS).record
     assert not record.iclabel_valid
     assert "14 EEG channels" in record.iclabel_reason
     assert "ends at" in record.iclabel_reason
@@ -125,7 +127,7 @@ def test_rank_deficient_data_are_decomposed_on_what_they_span():
     u, s, v = np.linalg.svd(data, full_matrices=False)
     s[-2:] = 0  # as after somebody else's ICA
     made.recording.raw._data[:] = u * s @ v
-    _, record = clean_recording(made.recording, SETTINGS)
+    record = clean_recording(made.recording, SETTINGS).record
     assert record.rank == 12
     assert len(record.components) == 12
     assert record.converged
@@ -133,8 +135,9 @@ def test_rank_deficient_data_are_decomposed_on_what_they_span():
 
 def test_quiet_data_come_out_as_the_filters_leave_them():
     made = planted(MONTAGE_14, rate_hz=128.0, duration_s=40.0, blinks=False)
-    recording, record = clean_recording(made.recording, SETTINGS)
-    plain, _ = without_ica(made.recording)
+    cleaned = clean_recording(made.recording, SETTINGS)
+    recording, record = cleaned.recording, cleaned.record
+    plain = without_ica(made.recording).recording
     assert record.removed == []
     assert record.variance_kept == 1.0
     np.testing.assert_allclose(recording.raw.get_data(), plain.raw.get_data(), atol=1e-12)
@@ -142,7 +145,7 @@ def test_quiet_data_come_out_as_the_filters_leave_them():
 
 def test_too_little_data_are_left_without_ica():
     made = planted(duration_s=15.0)
-    _, record = clean_recording(made.recording, SETTINGS)
+    record = clean_recording(made.recording, SETTINGS).record
     assert record.ica_skipped.startswith("3.1 samples per weight (3000 samples for 31 components)")
     assert record.components == []
     assert record.variance_kept == 1.0
@@ -155,7 +158,7 @@ def test_other_channels_are_kept_and_never_referenced():
     info = mne.create_info(["GSR1", "hEOG"], 128.0, ["misc", "eog"])
     extra = np.vstack([np.linspace(0, 1, raw.n_times), 1e-4 * rng.normal(size=raw.n_times).cumsum()])
     raw.add_channels([mne.io.RawArray(extra, info, verbose="error")], force_update_info=True)
-    recording, _ = without_ica(made.recording)
+    recording = without_ica(made.recording).recording
     after = recording.raw.get_data(["GSR1", "hEOG"])
     assert np.array_equal(after[0], extra[0])
     design = filters.design(128.0, (0.3, 49.0), 50.0, FilterSettings())
@@ -180,10 +183,10 @@ def test_refusals_say_where_and_what():
 
 def test_settings_decide_what_is_removed():
     made = planted(MONTAGE_14, rate_hz=128.0, duration_s=30.0)
-    _, record = clean_recording(made.recording, SETTINGS)
+    record = clean_recording(made.recording, SETTINGS).record
     assert record.removed
     nothing = IclabelSettings(eye_outside=1.0, eye_with_blinks=1.0, blink_share_outside=1.0)
-    _, record = clean_recording(made.recording, dataclasses.replace(SETTINGS, iclabel=nothing))
+    record = clean_recording(made.recording, dataclasses.replace(SETTINGS, iclabel=nothing)).record
     assert record.removed == []
     made.recording.raw.info["bads"] = ["F3"]
     strict = BadChannelSettings(most_bad=0.0)

@@ -47,7 +47,7 @@ def blinking():
 
 
 def test_blinks_go_and_alpha_stays(blinking):
-    _, record = blinking
+    record = blinking.record
     assert record.iclabel_valid
     assert record.blinks > 20
     assert record.before.blink_uv > 100
@@ -58,7 +58,7 @@ def test_blinks_go_and_alpha_stays(blinking):
 
 
 def test_mains_go(blinking):
-    _, record = blinking
+    record = blinking.record
     assert record.before.line_db > 3
     assert record.after.line_db < 0
 
@@ -66,7 +66,7 @@ def test_mains_go(blinking):
 @pytest.mark.parametrize(("name", "rank"), [("Subject01_1", 17), ("Subject03_1", 18), ("Subject06_2", 18)])
 def test_what_its_authors_cleaned_stays(name, rank):
     source = recording(f"physionet_eegmat/{name}.edf", line_hz=50.0, history=AUTHORS_FILTERS)
-    _, record = clean_recording(source, CleanSettings())
+    record = clean_recording(source, CleanSettings()).record
     assert record.rank == rank
     assert record.converged
     assert not record.iclabel_valid

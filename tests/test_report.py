@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from eegpipe import bids
+from eegpipe import bids, svg
 from eegpipe.clean.settings import BadChannelSettings, CleanSettings, IcaSettings
 from eegpipe.clean.stage import clean_dataset
 from eegpipe.errors import DataProblem, UsageProblem
@@ -23,7 +23,7 @@ from eegpipe.evaluate import EvaluateSettings, evaluate
 from eegpipe.models.baselines import MlpSettings, de_features
 from eegpipe.protocols import PROTOCOLS, NotApplicable, SplitSettings
 from eegpipe.recording import RecordingId
-from eegpipe.report import build, svg
+from eegpipe.report import build
 from eegpipe.report.comparison import baseline_gaps, leak_gaps, read_evaluations
 from eegpipe.splits import make
 

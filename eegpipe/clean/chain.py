@@ -2,17 +2,26 @@
 
 line noise and band-pass (each block by itself) -> bad channels -> average reference over good channels -> ICA on a copy
 above 1 Hz -> ICLabel -> removal -> interpolation of bad channels -> average reference over all EEG channels.
+
+A recording of an hour is large, so the signal is held once as it came, and twice in single precision while it is worked
+on; everything else is done channel by channel or in pieces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from eegpipe.clean import bad_channels, filters, ica, iclabel, quality
+from eegpipe.clean import bad_channels, evidence, filters, ica, iclabel, interpolation, quality
+from eegpipe.clean.evidence import Evidence
+from eegpipe.clean.filters import FilterDesign
+from eegpipe.clean.ica import Decomposition
+from eegpipe.clean.record import CleanRecord, Component
 from eegpipe.clean.settings import CleanSettings
 from eegpipe.errors import DataProblem
 from eegpipe.recording import Recording
@@ -20,99 +29,51 @@ from eegpipe.recording import Recording
 if TYPE_CHECKING:
     import mne
 
-# Centre of the sphere nearest to the 10-05 scalp positions of the channel schema, metres, head frame. Constant, so that
-# interpolation does not depend on which channels a recording has.
-_HEAD_CENTRE_M = (-0.0008, 0.0146, 0.0417)
 # Filtered like EEG. Muscle and skin channels are not: their signal lies outside the band.
 _FILTERED_KINDS = ("eog", "ecg")
+_PIECE = 65536  # samples that are worked on at once where all channels are needed
 
 
 @dataclass(frozen=True)
-class Component:
-    """One independent component.
+class Cleaned:
+    """What comes of a recording: the cleaned one, what was decided, and what a person may look at."""
 
-    variance
-        What it explains, as a share of the good channels' variance in the ICA's band.
-    blink_share
-        Its share of the recording's mean blink on the frontal channels; 0 where there are too few blinks.
-    probabilities
-        ICLabel's, by class.
-    removed
-        Why it was removed, or None.
-    """
-
-    variance: float
-    blink_share: float
-    probabilities: dict[str, float]
-    removed: str | None
+    recording: Recording
+    record: CleanRecord
+    evidence: Evidence
 
 
-@dataclass(frozen=True)
-class CleanRecord:
-    """What was found and done; plain values, stored beside the cleaned signal. Nothing in it depends on the machine.
+class _Eeg:
+    """The EEG channels of a recording as they came, in microvolt, one at a time."""
 
-    band_hz, high_passed, notches_hz
-        The filters of the output; no high-pass where the vendor's began well above the lower edge.
-    data_band_hz
-        The band that the signal held before: measured, or as the vendor states if that is narrower.
-    bad_channels, bad_share
-        Name -> reason, and their share of the EEG channels. Interpolated.
-    rank, components, samples_used, calm_share, converged
-        The ICA: dimensions found; one entry a component; samples it was fitted on; share of 1-s windows without glitch;
-        whether Picard reached its tolerance. ``ica_skipped`` says why there was none.
-    iclabel_band_hz, iclabel_valid, iclabel_reason
-        What ICLabel saw, and why its conditions do not hold.
-    variance_kept
-        Variance of the good channels in the output's band after removal of components, as a share of before.
-    before, after
-        Figures of the good channels in average reference, as they came and at the end of the chain.
-    """
+    def __init__(self, recording: Recording) -> None:
+        self.raw = recording.raw if recording.raw.preload else recording.raw.copy().load_data(verbose="error")
+        self.where = recording.id.stem
+        self.rate_hz = float(self.raw.info["sfreq"])
+        self.samples = int(self.raw.n_times)
+        self.blocks = [(first, end) for first, end in recording.blocks if end > first]
+        kinds = np.array(self.raw.get_channel_types())
+        self.index = np.flatnonzero(kinds == "eeg")
+        self.filtered_others = np.flatnonzero(np.isin(kinds, _FILTERED_KINDS))
+        self.names = [self.raw.ch_names[index] for index in self.index]
+        self.positions_m = np.array([self.raw.info["chs"][index]["loc"][:3] for index in self.index])
 
-    band_hz: tuple[float, float]
-    high_passed: bool
-    notches_hz: tuple[float, ...]
-    data_band_hz: tuple[float, float]
-    duration_s: float
-    blocks: int
-    bad_channels: dict[str, str]
-    bad_share: float
-    rank: int
-    calm_share: float
-    blinks: int
-    before: quality.Figures
-    after: quality.Figures
-    variance_kept: float = 1.0
-    ica_skipped: str = ""
-    samples_used: int = 0
-    converged: bool = False
-    iclabel_band_hz: tuple[float, float] | None = None
-    iclabel_valid: bool = False
-    iclabel_reason: str = ""
-    components: list[Component] = field(default_factory=list)
+    def __len__(self) -> int:
+        return len(self.index)
 
-    @property
-    def removed(self) -> list[str]:
-        """The reasons of the removed components, in order of component."""
-        return [component.removed for component in self.components if component.removed]
+    def __getitem__(self, number: int) -> np.ndarray:
+        return self.raw.get_data(picks=[int(self.index[number])])[0] * 1e6
 
-    def as_json(self) -> dict[str, Any]:
-        """For the sidecar: plain lists, dicts and numbers."""
-        return _plain(asdict(self))
+    def mean(self, numbers: Iterable[int]) -> np.ndarray:
+        """(sample,) over some channels."""
+        chosen = list(numbers)
+        total = np.zeros(self.samples)
+        for number in chosen:
+            total += self[number]
+        return total / len(chosen)
 
 
-@dataclass(frozen=True)
-class _Good:
-    """What the ICA needs to know of the good channels: MNE's info of them alone, the samples without glitch, the peaks
-    of the blinks, the band of the copy, the names of the vendor's steps."""
-
-    info: mne.Info
-    calm: np.ndarray
-    blinks: np.ndarray
-    band_hz: tuple[float, float]
-    history: tuple[str, ...]
-
-
-def clean_recording(recording: Recording, settings: CleanSettings) -> tuple[Recording, CleanRecord]:
+def clean_recording(recording: Recording, settings: CleanSettings, *, threads: int = 1) -> Cleaned:
     """Clean one recording.
 
     Parameters
@@ -120,12 +81,13 @@ def clean_recording(recording: Recording, settings: CleanSettings) -> tuple[Reco
     recording
         Not changed. EEG channels need positions; other kinds are kept: EOG and ECG get the filters of the EEG, all
         others (GSR, EMG, misc) stay as they are, and none is re-referenced.
+    threads
+        Cores to use. They change no byte.
 
     Returns
     -------
-    Recording
-        Same channels, samples and events; EEG in average reference.
-    CleanRecord
+    Cleaned
+        With a recording of the same channels, samples and events; EEG in average reference.
 
     Raises
     ------
@@ -134,110 +96,177 @@ def clean_recording(recording: Recording, settings: CleanSettings) -> tuple[Reco
     UsageProblem
         If the filter band is empty at this rate.
     """
-    import mne
+    with threadpool_limits(limits=1), ThreadPoolExecutor(max_workers=threads) as pool:
+        return _clean(recording, settings.resolved(), pool, threads)
 
-    raw = recording.raw.copy().load_data(verbose="error")
-    rate_hz, where = float(raw.info["sfreq"]), recording.id.stem
-    blocks = [(first, end) for first, end in recording.blocks if end > first]
-    kinds = np.array(raw.get_channel_types())
-    eeg = np.flatnonzero(kinds == "eeg")
-    names = [raw.ch_names[index] for index in eeg]
-    _check(raw, eeg, where)
-    data = raw.get_data()
-    data_uv = data[eeg] * 1e6
-    positions_m = np.array([raw.info["chs"][index]["loc"][:3] for index in eeg])
 
-    data_band_hz = _data_band(data_uv, blocks, rate_hz, recording.history)
-    stated_low_hz = _stated(recording.history, "low cutoff (Hz)", max, 0.0)
-    wide, narrow = (
-        filters.design(rate_hz, band_hz, recording.line_hz, settings.filters, data_low_hz=stated_low_hz)
-        for band_hz in (settings.ica.band_hz, settings.filters.band_hz)
-    )
-    wide_uv = filters.apply(data_uv, blocks, wide)
-    filtered_uv = filters.apply(data_uv, blocks, narrow)
-    other = np.flatnonzero(np.isin(kinds, _FILTERED_KINDS))
-    if len(other):
-        # What the vendor did to the EEG need not have been done to these.
-        full = filters.design(rate_hz, settings.filters.band_hz, recording.line_hz, settings.filters)
-        data[other] = filters.apply(data[other], blocks, full)
+def _clean(recording: Recording, settings: CleanSettings, pool: ThreadPoolExecutor, threads: int) -> Cleaned:
+    eeg = _Eeg(recording)
+    _check(eeg)
+    names, blocks, rate_hz = eeg.names, eeg.blocks, eeg.rate_hz
+    wide_uv, filtered_uv, wide, narrow = _filtered(eeg, recording, settings, pool)
 
     index = bad_channels.windows(blocks, round(rate_hz))
-    bad = bad_channels.find(wide_uv, names, positions_m, index, raw.info["bads"], settings.bad_channels)
-    if len(bad) > settings.bad_channels.most_bad * len(names):
-        examples = "; ".join(f"{one.name} {one.reason}" for one in bad[:4])
-        raise DataProblem(
-            where,
-            f"{len(bad)} bad of {len(names)} EEG channels ({examples} ...)",
-            f"at most {settings.bad_channels.most_bad:.0%}",
-            "Look at the recording; if it is usable, raise clean.bad_channels.most_bad.",
-        )
-    bad_names = {one.name for one in bad}
-    good = np.array([name not in bad_names for name in names])
+    bad = bad_channels.find(
+        bad_channels.pieces(wide_uv, index), names, eeg.positions_m, eeg.raw.info["bads"], settings.bad_channels
+    )
+    _refuse_too_many(bad, eeg, settings)
+    good = [number for number, name in enumerate(names) if name not in {one.name for one in bad}]
+    good_names = [names[number] for number in good]
     # The reference must not carry a broken channel into all others.
-    wide_uv -= wide_uv[good].mean(axis=0)
-    filtered_uv -= filtered_uv[good].mean(axis=0)
+    wide_uv, filtered_uv = (_referenced(_rows(data_uv, good)) for data_uv in (wide_uv, filtered_uv))
 
-    calm = bad_channels.calm_windows(wide_uv[good], index, settings.ica.glitch_ratio)
+    calm = bad_channels.calm_windows(wide_uv, index, settings.ica.glitch_ratio)
     keep = index[calm].ravel()
-    good_names = [name for name, is_good in zip(names, good, strict=True) if is_good]
-    blinks = quality.find_blinks(filtered_uv[good], good_names, rate_hz)
+    frontal = quality.frontal_channels(good_names)
+    blinks = quality.find_blinks(filtered_uv[frontal].mean(axis=0) if frontal else None, rate_hz)
     blinks = blinks[np.isin(blinks, keep)]
 
-    def measure(signal_uv: np.ndarray) -> quality.Figures:
-        return quality.figures(signal_uv, good_names, blocks, rate_hz, recording.line_hz, blinks)
-
-    before = measure(data_uv[good] - data_uv[good].mean(axis=0))
+    windows = filters.spectrum_windows(blocks, rate_hz)
+    frequencies_hz = filters.spectrum_frequencies(rate_hz)
+    reference_uv = eeg.mean(good)
+    power_before = np.array(
+        list(pool.map(lambda number: filters.density((eeg[number] - reference_uv)[windows], rate_hz), range(len(eeg))))
+    )
+    frontal_uv = eeg.mean(good[number] for number in frontal) - reference_uv if frontal else None
+    before = quality.figures(
+        frequencies_hz, power_before[good], good_names, frontal_uv, rate_hz, recording.line_hz, blinks
+    )
+    covariance_uv2 = ica.covariance(wide_uv, keep)
     record = CleanRecord(
         band_hz=narrow.band_hz,
         high_passed=narrow.high_passed,
         notches_hz=narrow.notches_hz,
-        data_band_hz=data_band_hz,
-        duration_s=float(raw.n_times / rate_hz),
+        data_band_hz=_data_band(frequencies_hz, power_before[good], recording.history),
+        duration_s=float(eeg.samples / rate_hz),
         blocks=len(blocks),
         bad_channels={one.name: one.reason for one in bad},
         bad_share=len(bad) / len(names),
-        rank=ica.rank(wide_uv[good], settings.ica.rank_ratio),
+        rank=ica.rank(covariance_uv2, settings.ica.rank_ratio),
         calm_share=float(np.mean(calm)) if len(calm) else 0.0,
         blinks=len(blinks),
         before=before,
         after=before,
     )
-    skipped = _why_no_ica(record.rank, len(keep), settings)
-    if skipped:
-        record = replace(record, ica_skipped=skipped)
-    else:
-        info = mne.pick_info(raw.info, [raw.ch_names.index(name) for name in good_names])
-        part = _Good(info, keep, blinks, wide.band_hz, tuple(recording.history))
-        filtered_uv[good], record = _remove_components(wide_uv[good], filtered_uv[good], part, record, settings)
-    record = replace(record, after=measure(filtered_uv[good]))
+    record = replace(record, ica_skipped=_why_no_ica(record.rank, len(keep), settings))
+    decomposition = None
+    if not record.ica_skipped:
+        decomposition = ica.fit(wide_uv, keep, record.rank, settings.ica, threads=threads)
+        part = _Part(good_names, eeg.positions_m[good], blocks, rate_hz, blinks, wide.band_hz, tuple(recording.history))
+        record = _judge(decomposition, wide_uv, covariance_uv2, part, record, settings)
+    exclude = [number for number, component in enumerate(record.components) if component.removed]
+    if decomposition is not None and exclude:
+        variance = _variance(filtered_uv)
+        ica.remove(decomposition, exclude, filtered_uv)
+        record = replace(record, variance_kept=_variance(filtered_uv) / variance)
+    excerpt = evidence.choose_excerpt(wide_uv, decomposition, exclude, index[calm], blocks, rate_hz)
+    source_power, source_excerpt = evidence.source_views(decomposition, wide_uv, blocks, rate_hz, excerpt)
+    del wide_uv
 
-    data[eeg] = filtered_uv * 1e-6
-    cleaned = _rebuilt(raw, data, names, sorted(bad_names))
+    cleaned = _rebuilt(eeg, filtered_uv, good, recording, settings)
+    del filtered_uv
+    after = _Eeg(replace(recording, raw=cleaned))
+    power_after = np.array(
+        list(pool.map(lambda number: filters.density(after[number][windows], rate_hz), range(len(eeg))))
+    )
+    frontal_uv = after.mean(good[number] for number in frontal) if frontal else None
+    record = replace(
+        record,
+        after=quality.figures(
+            frequencies_hz, power_after[good], good_names, frontal_uv, rate_hz, recording.line_hz, blinks
+        ),
+    )
+    seen = Evidence(
+        names=tuple(names),
+        positions_m=eeg.positions_m,
+        frequencies_hz=frequencies_hz,
+        power_before=power_before,
+        power_after=power_after,
+        excerpt_start_s=excerpt.start / rate_hz,
+        excerpt_rate_hz=rate_hz / excerpt.step,
+        excerpt_before_uv=excerpt.of(eeg[number] - reference_uv for number in range(len(eeg))),
+        excerpt_after_uv=excerpt.of(after[number] for number in range(len(eeg))),
+        good=tuple(good_names) if decomposition else (),
+        topographies_uv=decomposition.topographies_uv if decomposition else np.empty((0, 0)),
+        source_power=source_power,
+        source_excerpt=source_excerpt,
+    )
     history = {**recording.history, **_history(record)}
-    return replace(recording, raw=cleaned, reference="average", history=history), record
+    return Cleaned(replace(recording, raw=cleaned, reference="average", history=history), record, seen)
 
 
-def _check(raw: mne.io.BaseRaw, eeg: np.ndarray, where: str) -> None:
+def _check(eeg: _Eeg) -> None:
     if len(eeg) < 4:
-        raise DataProblem(where, f"{len(eeg)} EEG channels", "at least 4", "Check the channel types in channels.tsv.")
-    finite = np.isfinite(raw.get_data()[eeg]).all(axis=1)
-    if not finite.all():
-        names = ", ".join(raw.ch_names[index] for index in eeg[~finite])
-        raise DataProblem(where, f"values that are not finite in {names}", "numbers", "Convert the recording again.")
-    positions_m = np.array([raw.info["chs"][index]["loc"][:3] for index in eeg])
-    placed = np.isfinite(positions_m).all(axis=1) & positions_m.any(axis=1)
-    if not placed.all():
-        names = ", ".join(raw.ch_names[index] for index in eeg[~placed])
         raise DataProblem(
-            where, f"no position for {names}", "a position for every EEG channel", "Set the channel's type to misc."
+            eeg.where, f"{len(eeg)} EEG channels", "at least 4", "Check the channel types in channels.tsv."
+        )
+    wrong = [name for number, name in enumerate(eeg.names) if not np.isfinite(eeg[number]).all()]
+    if wrong:
+        raise DataProblem(
+            eeg.where, f"values that are not finite in {', '.join(wrong)}", "numbers", "Convert the recording again."
+        )
+    placed = np.isfinite(eeg.positions_m).all(axis=1) & eeg.positions_m.any(axis=1)
+    if not placed.all():
+        names = ", ".join(eeg.names[number] for number in np.flatnonzero(~placed))
+        raise DataProblem(
+            eeg.where, f"no position for {names}", "a position for every EEG channel", "Set the channel's type to misc."
         )
 
 
+def _filtered(
+    eeg: _Eeg, recording: Recording, settings: CleanSettings, pool: ThreadPoolExecutor
+) -> tuple[np.ndarray, np.ndarray, FilterDesign, FilterDesign]:
+    """All EEG channels (channel, sample) in the band of the ICA and in that of the output, and the two filters."""
+    stated_low_hz = _stated(recording.history, "low cutoff (Hz)", max, 0.0)
+    wide, narrow = (
+        filters.design(eeg.rate_hz, band_hz, recording.line_hz, settings.filters, data_low_hz=stated_low_hz)
+        for band_hz in (settings.ica.band_hz, settings.filters.band_hz)
+    )
+    wide_uv, filtered_uv = (np.empty((len(eeg), eeg.samples), dtype=np.float32) for _ in range(2))
+
+    def work(number: int) -> None:
+        wide_uv[number], filtered_uv[number] = filters.apply_all(eeg[number], eeg.blocks, [wide, narrow])
+
+    list(pool.map(work, range(len(eeg))))
+    return wide_uv, filtered_uv, wide, narrow
+
+
+def _refuse_too_many(bad: list[bad_channels.BadChannel], eeg: _Eeg, settings: CleanSettings) -> None:
+    if len(bad) > settings.bad_channels.most_bad * len(eeg):
+        examples = "; ".join(f"{one.name} {one.reason}" for one in bad[:4])
+        raise DataProblem(
+            eeg.where,
+            f"{len(bad)} bad of {len(eeg)} EEG channels ({examples} ...)",
+            f"at most {settings.bad_channels.most_bad:.0%}",
+            "Look at the recording; if it is usable, raise clean.bad_channels.most_bad.",
+        )
+
+
+def _rows(data_uv: np.ndarray, chosen: list[int]) -> np.ndarray:
+    """The chosen rows, in ascending order, moved to the front of the same memory."""
+    for place, row in enumerate(chosen):
+        if place != row:
+            data_uv[place] = data_uv[row]
+    return data_uv[: len(chosen)]
+
+
+def _referenced(data_uv: np.ndarray) -> np.ndarray:
+    """In average reference, in place."""
+    for first in range(0, data_uv.shape[1], _PIECE):
+        piece = data_uv[:, first : first + _PIECE]
+        piece -= piece.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return data_uv
+
+
+def _variance(data_uv: np.ndarray) -> float:
+    return sum(float(row.var(dtype=np.float64)) for row in data_uv)
+
+
 def _data_band(
-    data_uv: np.ndarray, blocks: list[tuple[int, int]], rate_hz: float, history: Mapping[str, Mapping[str, str | float]]
+    frequencies_hz: np.ndarray, power: np.ndarray, history: Mapping[str, Mapping[str, str | float]]
 ) -> tuple[float, float]:
     """The band that the signal holds, Hz: as measured, or narrower if the vendor says so (BIDS SoftwareFilters)."""
-    low_hz, high_hz = filters.measured_band(*filters.spectrum(data_uv, blocks, rate_hz))
+    low_hz, high_hz = filters.measured_band(frequencies_hz, power)
     return (
         _stated(history, "low cutoff (Hz)", max, low_hz),
         _stated(history, "high cutoff (Hz)", min, high_hz),
@@ -272,42 +301,63 @@ def _why_no_ica(rank: int, samples: int, settings: CleanSettings) -> str:
     return ""
 
 
-def _remove_components(
+@dataclass(frozen=True)
+class _Part:
+    """What judging the components needs to know of the good channels, which ``names`` and ``positions_m`` are of:
+    stretches without boundary, peaks of the blinks, band of the copy, the vendor's steps."""
+
+    names: list[str]
+    positions_m: np.ndarray
+    blocks: list[tuple[int, int]]
+    rate_hz: float
+    blinks: np.ndarray
+    band_hz: tuple[float, float]
+    history: tuple[str, ...]
+
+
+def _judge(
+    decomposition: Decomposition,
     wide_uv: np.ndarray,
-    filtered_uv: np.ndarray,
-    good: _Good,
+    covariance_uv2: np.ndarray,
+    part: _Part,
     record: CleanRecord,
     settings: CleanSettings,
-) -> tuple[np.ndarray, CleanRecord]:
-    """Fit on ``wide_uv``, remove from ``filtered_uv``; both (good channel, sample), average reference."""
-    import mne
-
-    raw = mne.io.RawArray(wide_uv * 1e-6, good.info, verbose="error")
-    decomposition, samples, converged = ica.fit(raw, good.calm, record.rank, settings.ica)
-    held = iclabel.conditions(good.band_hz, record.data_band_hz, len(wide_uv), good.history, settings.iclabel)
-    table = iclabel.probabilities(raw, decomposition, good.band_hz)
-    sources = decomposition.get_sources(raw).get_data()
-    topographies_uv = decomposition.get_components() * decomposition.pre_whitener_ * 1e6
-    variances = (topographies_uv**2).sum(axis=0) * sources.var(axis=1) / wide_uv.var(axis=1).sum()
-    blinks = quality.blink_shares(topographies_uv, sources, raw.ch_names, raw.info["sfreq"], good.blinks)
+) -> CleanRecord:
+    """The record with what every component is, and which are to go."""
+    held = iclabel.conditions(part.band_hz, record.data_band_hz, len(wide_uv), part.history, settings.iclabel)
+    table = iclabel.probabilities(
+        decomposition,
+        part.positions_m,
+        wide_uv,
+        part.blocks,
+        part.rate_hz,
+        part.band_hz,
+        settings.iclabel.most_s or None,
+    )
+    blinks = quality.blink_shares(
+        quality.mean_blink(wide_uv, part.blinks, part.rate_hz),
+        decomposition.topographies_uv,
+        decomposition.unmixing,
+        part.names,
+    )
+    powers = np.einsum("ci,ij,cj->c", decomposition.unmixing, covariance_uv2, decomposition.unmixing)
+    variances = (decomposition.topographies_uv**2).sum(axis=0) * powers / np.trace(covariance_uv2)
     reasons = [
         iclabel.removal(row, share, held.valid, settings.iclabel) for row, share in zip(table, blinks, strict=True)
     ]
-
-    target = mne.io.RawArray(filtered_uv * 1e-6, good.info, verbose="error")
-    exclude = [number for number, reason in enumerate(reasons) if reason]
-    if exclude:
-        decomposition.apply(target, exclude=exclude, verbose="error")
-    cleaned_uv = target.get_data() * 1e6
+    skipped = ""
+    if all(reasons):
+        skipped = f"every component would go ({', '.join(str(reason) for reason in reasons[:3])} ...), so none did"
+        reasons = [None] * len(reasons)
     components = [
         Component(float(variance), float(share), dict(zip(iclabel.CLASSES, map(float, row), strict=True)), reason)
         for variance, share, row, reason in zip(variances, blinks, table, reasons, strict=True)
     ]
-    return cleaned_uv, replace(
+    return replace(
         record,
-        variance_kept=float(cleaned_uv.var(axis=1).sum() / filtered_uv.var(axis=1).sum()),
-        samples_used=samples,
-        converged=converged,
+        ica_skipped=skipped,
+        samples_used=decomposition.samples,
+        converged=decomposition.converged,
         iclabel_band_hz=held.band_hz,
         iclabel_valid=held.valid,
         iclabel_reason="; ".join(held.reasons),
@@ -315,17 +365,28 @@ def _remove_components(
     )
 
 
-def _rebuilt(raw: mne.io.BaseRaw, data: np.ndarray, names: list[str], bad: list[str]) -> mne.io.BaseRaw:
-    """``raw`` with new data, bad channels interpolated by spherical splines, average reference over all EEG."""
+def _rebuilt(
+    eeg: _Eeg, filtered_uv: np.ndarray, good: list[int], recording: Recording, settings: CleanSettings
+) -> mne.io.BaseRaw:
+    """The whole recording in volts: good channels as they are now, bad ones from them, all EEG in average reference,
+    EOG and ECG filtered, the others as they came."""
     import mne
 
-    cleaned = mne.io.RawArray(data, raw.info.copy(), verbose="error")
-    cleaned.info["bads"] = []
-    if bad:
-        cleaned.info["bads"] = bad
-        cleaned.interpolate_bads(reset_bads=True, origin=_HEAD_CENTRE_M, verbose="error")
-    cleaned.set_eeg_reference(names, ch_type="eeg", verbose="error")
-    return cleaned
+    data = np.empty((len(eeg.raw.ch_names), eeg.samples))
+    others = np.setdiff1d(np.arange(len(data)), eeg.index)
+    for number in others:
+        data[number] = eeg.raw.get_data(picks=[int(number)])[0]
+    if len(eeg.filtered_others):
+        # What the vendor did to the EEG need not have been done to these.
+        full = filters.design(eeg.rate_hz, settings.filters.band_hz, recording.line_hz, settings.filters)
+        data[eeg.filtered_others] = filters.apply(data[eeg.filtered_others], eeg.blocks, full)
+    weights = interpolation.weights(eeg.names, eeg.positions_m, good, settings.interpolation)
+    for first in range(0, eeg.samples, _PIECE):
+        piece = weights @ filtered_uv[:, first : first + _PIECE].astype(np.float64)
+        data[eeg.index, first : first + _PIECE] = (piece - piece.mean(axis=0)) * 1e-6
+    info = eeg.raw.info.copy()
+    info["bads"] = []
+    return mne.io.RawArray(data, info, verbose="error")
 
 
 def _history(record: CleanRecord) -> dict[str, dict[str, str | float]]:
@@ -341,17 +402,8 @@ def _history(record: CleanRecord) -> dict[str, dict[str, str | float]]:
         steps["Cleaning: interpolation"] = {"channels": ", ".join(record.bad_channels)}
     if record.components:
         steps["Cleaning: ICA"] = {
-            "method": "Picard, likelihood of extended Infomax",
+            "method": "likelihood of extended Infomax",
             "components removed": float(len(record.removed)),
         }
     steps["Cleaning: re-reference"] = {"reference": "average"}
     return steps
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    # Four decimals: more are no information, and last bits differ between machines.
-    return round(value, 4) if isinstance(value, float) else value

@@ -11,8 +11,8 @@ from html import escape
 
 import numpy as np
 
+from eegpipe import svg
 from eegpipe.clean import topomap
-from eegpipe.report import svg
 
 # A channel's share of the stack's height, in CSS pixels (wider with few channels) and in steps of its view box.
 _LANE_PX = (15, 40)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from scipy import signal
+from scipy import fft, signal
 
 from eegpipe.clean.settings import FilterSettings
 from eegpipe.errors import UsageProblem
@@ -22,6 +23,8 @@ HIGHEST_EDGE = 0.95
 _ENOUGH_DB = 40.0
 # The signal is mirrored at both ends for this many periods of the lower edge, so that the filter has settled.
 _SETTLING_PERIODS = 3.0
+# A spectrum is a median over at most so many windows; more change no digit that anybody looks at.
+_MOST_WINDOWS = 600
 
 # A vendor's lower edge at this multiple of ours makes our high-pass idle.
 _WELL_ABOVE = 1.5
@@ -90,42 +93,92 @@ def design(
 
 def apply(data: np.ndarray, blocks: Sequence[tuple[int, int]], filters: FilterDesign) -> np.ndarray:
     """Filter ``data`` (channel, sample) forwards and backwards inside every block (first, last + 1); a new array."""
-    filtered = np.empty_like(data, dtype=np.float64)
-    for first, end in blocks:
-        block = data[:, first:end]
-        # Odd mirroring keeps a step out of the padding; the mean goes first because a large offset costs precision.
-        filtered[:, first:end] = signal.sosfiltfilt(
-            filters.sections,
-            block - block.mean(axis=1, keepdims=True),
-            axis=1,
-            padlen=min(filters.padding, end - first - 1),
-        )
-    return filtered
+    return np.stack([apply_all(signal, blocks, [filters])[0] for signal in data])
 
 
-def spectrum(data: np.ndarray, blocks: Sequence[tuple[int, int]], rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
-    """Power density of ``data`` (channel, sample): frequencies (Hz) and (channel, frequency) in unit squared per Hz.
+def apply_all(
+    signal_: np.ndarray, blocks: Sequence[tuple[int, int]], designs: Sequence[FilterDesign]
+) -> list[np.ndarray]:
+    """One channel (sample,) through several designs at once: for each, what its sections do forwards and backwards.
 
-    Median over 2-s Hann windows with half overlap that lie inside one block, so that glitches and boundaries do not
-    count; blocks shorter than that are left out. Without any window both arrays are empty.
+    Forwards and backwards is a product with the squared gain in the frequency domain, which costs a few Fourier
+    transforms whatever the number of sections.
     """
+    results = [np.empty(len(signal_)) for _ in designs]
+    for first, end in blocks:
+        block = np.asarray(signal_[first:end], dtype=np.float64)
+        # The mean goes first because a large offset costs precision.
+        ring, start = _padded(block - block.mean(), max(design.padding for design in designs))
+        transform = fft.rfft(ring)
+        for result, design in zip(results, designs, strict=True):
+            filtered = fft.irfft(transform * _gain(design.sections.tobytes(), len(ring)), len(ring))
+            result[first:end] = filtered[start : start + len(block)]
+    return results
+
+
+def _padded(block: np.ndarray, settling: int) -> tuple[np.ndarray, int]:
+    """The block with something on both sides, of a length that transforms quickly, and where its first sample lies.
+
+    Odd mirroring keeps a step out of the ends. Then each end stays at its value until the filter has settled, and a
+    slow ramp joins the two: a Fourier transform sees a ring.
+    """
+    padding = min(settling, len(block) - 1)
+    before = 2 * block[0] - block[padding:0:-1]
+    after = 2 * block[-1] - block[-2 : -padding - 2 : -1]
+    mirrored = np.concatenate([before, block, after])
+    ring = np.empty(fft.next_fast_len(len(mirrored) + 3 * settling, real=True))
+    ring[: len(mirrored)] = mirrored
+    free = ring[len(mirrored) :]
+    ramp = (1 - np.cos(np.pi * (np.arange(len(free) - 2 * settling) + 0.5) / (len(free) - 2 * settling))) / 2
+    free[:settling] = mirrored[-1]
+    free[settling : len(free) - settling] = mirrored[-1] + (mirrored[0] - mirrored[-1]) * ramp
+    free[len(free) - settling :] = mirrored[0]
+    return ring, padding
+
+
+@lru_cache(maxsize=16)
+def _gain(sections: bytes, length: int) -> np.ndarray:
+    """Squared gain of second-order sections at the frequencies of a real transform of ``length`` samples."""
+    sos = np.frombuffer(sections).reshape(-1, 6)
+    radians = np.pi * np.arange(length // 2 + 1) / (length / 2)
+    back, back_twice = np.exp(-1j * radians), np.exp(-2j * radians)
+    gain = np.ones(len(radians))
+    for b0, b1, b2, a0, a1, a2 in sos:
+        gain *= np.abs((b0 + b1 * back + b2 * back_twice) / (a0 + a1 * back + a2 * back_twice)) ** 2
+    return gain
+
+
+def spectrum_windows(blocks: Sequence[tuple[int, int]], rate_hz: float, most: int = _MOST_WINDOWS) -> np.ndarray:
+    """(window, sample) sample numbers of windows of 2 s with half overlap, each inside one block; blocks shorter than
+    that are left out, and of very many windows ``most`` are taken, spread evenly."""
     length = round(2 * rate_hz)
+    starts = np.array(
+        [start for first, end in blocks for start in range(first, end - length + 1, length // 2)], dtype=np.intp
+    )
+    if len(starts) > most:
+        starts = starts[np.linspace(0, len(starts) - 1, most).round().astype(np.intp)]
+    return starts.reshape(-1, 1) + np.arange(length)
+
+
+def spectrum_frequencies(rate_hz: float) -> np.ndarray:
+    """Frequencies (frequency,) of :func:`density`, Hz."""
+    return np.fft.rfftfreq(round(2 * rate_hz), 1 / rate_hz)
+
+
+def density(windows: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Power density (frequency,) of the windows (window, sample) of one channel, unit squared per Hz.
+
+    The median over Hann windows, so that glitches do not count. NaN without any window.
+    """
+    length = windows.shape[1]
+    if not len(windows):
+        return np.full(length // 2 + 1, np.nan)
     taper = signal.windows.hann(length, sym=False)
-    windows = [
-        np.lib.stride_tricks.sliding_window_view(data[:, first:end], length, axis=1)[:, :: length // 2]
-        for first, end in blocks
-        if end - first >= length
-    ]
-    if not windows:
-        return np.empty(0), np.empty((len(data), 0))
-    frequencies_hz = np.fft.rfftfreq(length, 1 / rate_hz)
-    power = np.empty((len(data), len(frequencies_hz)))
-    for channel in range(len(data)):  # one channel at a time: all windows of all channels would double the memory
-        pieces = np.concatenate([window[channel] for window in windows])
-        pieces = pieces - pieces.mean(axis=1, keepdims=True)
-        power[channel] = np.median(np.abs(np.fft.rfft(pieces * taper)) ** 2, axis=0)
+    pieces = windows.astype(np.float64)
+    pieces -= pieces.mean(axis=1, keepdims=True)
+    power = np.median(np.abs(fft.rfft(pieces * taper)) ** 2, axis=0)
     # The median of a chi-squared variable with two degrees of freedom is log(2) times its mean.
-    return frequencies_hz, 2 * power / (rate_hz * np.sum(taper**2)) / math.log(2)
+    return 2 * power / (rate_hz * np.sum(taper**2)) / math.log(2)
 
 
 def measured_band(frequencies_hz: np.ndarray, power: np.ndarray) -> tuple[float, float]:
@@ -138,8 +191,8 @@ def measured_band(frequencies_hz: np.ndarray, power: np.ndarray) -> tuple[float,
     typical = np.median(power, axis=0)
     middle = (frequencies_hz >= 20) & (frequencies_hz <= 35)
     slow = (frequencies_hz >= 4) & (frequencies_hz <= 8)
-    if not middle.any() or not (typical[middle] > 0).all():
-        return 0.0, float(frequencies_hz[-1]) if len(frequencies_hz) else 0.0
+    if not middle.any() or not (typical[middle] > 0).all():  # NaN, too: there was no window
+        return 0.0, float(frequencies_hz[-1])
     line = np.median(typical[middle] * frequencies_hz[middle] ** 2)
     with np.errstate(divide="ignore"):
         missing = typical * frequencies_hz**2 < line / 50

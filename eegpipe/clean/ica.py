@@ -1,86 +1,129 @@
-"""ICA by the likelihood of extended Infomax, maximised with Picard, on as many dimensions as the data have.
+"""ICA of one recording on as many dimensions as the data have.
 
-Picard (Ablin, Cardoso & Gramfort 2018, ``ortho=False, extended=True``) climbs the same likelihood as extended Infomax
-with second-order steps; docs/cleaning.md has both measured. ICA knows no order of samples, so windows with glitches
-may be cut out and samples skipped without any filter.
+ICA knows no order of samples, so seconds with glitches are cut out and samples skipped without any filter. What is
+left is whitened and goes to :mod:`eegpipe.clean.infomax`; docs/cleaning.md has the number of samples measured.
 """
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 
+from eegpipe.clean.infomax import extended_infomax
 from eegpipe.clean.settings import IcaSettings
 
-if TYPE_CHECKING:
-    import mne
-    from mne.preprocessing import ICA
-
-METHOD = "picard"
-FIT_PARAMS = {"ortho": False, "extended": True}
+# A covariance is summed up over so many samples at a time.
+_PIECE = 16384
 
 
-def rank(data_uv: np.ndarray, ratio: float) -> int:
+@dataclass(frozen=True)
+class Decomposition:
+    """Sources = unmixing @ signal; signal = topographies @ sources, as far as the data span.
+
+    topographies_uv : array, shape (channel, component)
+        Microvolt at each channel for one standard deviation of the source, its largest entry positive. Components are
+        in order of the variance that they explain, largest first.
+    unmixing : array, shape (component, channel)
+        For a signal in microvolt of the same channels in the same reference.
+    samples
+        How many samples the decomposition has seen.
+    converged
+        Whether the tolerance was reached.
+    """
+
+    topographies_uv: np.ndarray
+    unmixing: np.ndarray
+    samples: int
+    converged: bool
+
+
+def covariance(data_uv: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """(channel, channel) of the samples ``keep`` of ``data_uv`` (channel, sample), in float64, mean not removed: the
+    signal is high-passed."""
+    total = np.zeros((len(data_uv), len(data_uv)))
+    for first in range(0, len(keep), _PIECE):
+        piece = data_uv[:, keep[first : first + _PIECE]].astype(np.float64)
+        total += piece @ piece.T
+    return total / max(len(keep), 1)
+
+
+def rank(covariance_uv2: np.ndarray, ratio: float) -> int:
     """How many dimensions the channels really span.
 
     Parameters
     ----------
-    data_uv : array, shape (channel, sample)
-        Referenced to the average: that alone costs one dimension.
+    covariance_uv2 : array, shape (channel, channel)
+        Of the signal in average reference: that alone costs one dimension.
     ratio
-        An eigenvalue of the covariance counts if it exceeds this share of the eigenvalues' median. The median, not the
-        largest: one strong blink would hide small sources. What quantisation leaves of a removed dimension is
-        smaller by orders of magnitude.
+        An eigenvalue counts if it exceeds this share of the eigenvalues' median. The median, not the largest: one
+        strong blink would hide small sources. What quantisation leaves of a removed dimension is smaller by orders of
+        magnitude.
     """
-    eigenvalues = np.linalg.eigvalsh(np.cov(data_uv))
+    eigenvalues = np.linalg.eigvalsh(covariance_uv2)
     rounding = eigenvalues[-1] * len(eigenvalues) * np.finfo(np.float64).eps
     real = eigenvalues[eigenvalues > rounding]
     return int(np.sum(real > ratio * np.median(real))) if len(real) else 0
 
 
-def step(samples: int, components: int, rate_hz: float, settings: IcaSettings) -> int:
-    """The largest k for which every k-th sample is still enough, by number for the weights and by rate; at least 1."""
-    by_number = samples / (settings.samples_per_weight * components**2)
-    return max(1, int(min(by_number, rate_hz / settings.least_rate_hz)))
+def choose(keep: np.ndarray, components: int, settings: IcaSettings) -> np.ndarray:
+    """As many of the samples ``keep`` as the weights need, spread evenly; all if there are no more."""
+    needed = round(settings.samples_per_weight * components**2)
+    if len(keep) <= needed:
+        return keep
+    return keep[np.linspace(0, len(keep) - 1, needed).round().astype(np.intp)]
 
 
-def fit(raw: mne.io.BaseRaw, keep: np.ndarray, components: int, settings: IcaSettings) -> tuple[ICA, int, bool]:
+def fit(
+    data_uv: np.ndarray, keep: np.ndarray, components: int, settings: IcaSettings, *, threads: int = 1
+) -> Decomposition:
     """Decompose.
 
     Parameters
     ----------
-    raw
+    data_uv : array, shape (channel, sample)
         Good EEG channels only, above 1 Hz, average reference applied.
     keep : array of int, shape (sample,)
         The samples to learn from.
     components
         From :func:`rank`.
-
-    Returns
-    -------
-    ica : mne.preprocessing.ICA
-        Fitted. Applies to any recording of the same channels in the same reference.
-    samples : int
-        How many samples it has seen.
-    converged : bool
-        Whether the tolerance was reached.
+    threads
+        Cores to use; they change no byte.
     """
-    import mne
-    from mne.preprocessing import ICA
-
-    chosen = keep[:: step(len(keep), components, raw.info["sfreq"], settings)]
-    part = mne.io.RawArray(raw.get_data()[:, chosen], raw.info.copy(), verbose="error")
-    ica = ICA(
-        n_components=components,
-        method=METHOD,
-        fit_params=FIT_PARAMS | {"tol": settings.tolerance},
-        max_iter=settings.most_iterations,
+    chosen = choose(keep, components, settings)
+    values, vectors = np.linalg.eigh(covariance(data_uv, chosen))
+    values, vectors = values[-components:], vectors[:, -components:]
+    whitening = (vectors / np.sqrt(values)).T
+    part = data_uv[:, chosen].astype(np.float32)
+    part -= part.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    white = whitening.astype(np.float32) @ part
+    solution = extended_infomax(
+        white,
+        tolerance=settings.tolerance,
+        most_iterations=settings.most_iterations,
         random_state=settings.random_state,
-        verbose="error",
+        threads=threads,
     )
-    with warnings.catch_warnings():  # a missing convergence is in the result
-        warnings.simplefilter("ignore")
-        ica.fit(part, verbose="error")
-    return ica, len(chosen), ica.n_iter_ < settings.most_iterations
+    # The rows of the weights are scaled to sources of unit variance, and turned to a positive peak.
+    weights = solution.weights
+    topographies_uv = (vectors * np.sqrt(values)) @ np.linalg.inv(weights)
+    deviations = np.sqrt(np.einsum("ij,ij->i", weights, weights))  # of the sources: the data are white
+    peaks = topographies_uv[np.abs(topographies_uv).argmax(axis=0), np.arange(components)]
+    scale = np.sign(peaks) * deviations
+    topographies_uv, unmixing = topographies_uv * scale, (weights @ whitening) / scale[:, None]
+    order = np.argsort(-np.einsum("ij,ij->j", topographies_uv, topographies_uv), kind="stable")
+    return Decomposition(topographies_uv[:, order], unmixing[order], len(chosen), solution.converged)
+
+
+def sources(decomposition: Decomposition, data_uv: np.ndarray) -> np.ndarray:
+    """(component, sample) of ``data_uv`` (channel, sample), float32, about unit variance."""
+    return decomposition.unmixing.astype(np.float32) @ data_uv.astype(np.float32, copy=False)
+
+
+def remove(decomposition: Decomposition, exclude: list[int], data_uv: np.ndarray) -> None:
+    """Take the components ``exclude`` out of ``data_uv`` (channel, sample), in place."""
+    topographies_uv = np.ascontiguousarray(decomposition.topographies_uv[:, exclude])
+    unmixing = np.ascontiguousarray(decomposition.unmixing[exclude])
+    for first in range(0, data_uv.shape[1], _PIECE):
+        piece = data_uv[:, first : first + _PIECE]
+        piece -= (topographies_uv @ (unmixing @ piece.astype(np.float64))).astype(data_uv.dtype)

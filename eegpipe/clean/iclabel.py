@@ -9,21 +9,19 @@ trusted classes are acted on.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from eegpipe.clean import ica, iclabel_features
+from eegpipe.clean.ica import Decomposition
 from eegpipe.clean.settings import IclabelSettings
 from eegpipe.errors import UsageProblem
-
-if TYPE_CHECKING:
-    import mne
-    from mne.preprocessing import ICA
 
 # In the order of the network's output.
 CLASSES = ("brain", "muscle", "eye", "heart", "line", "channel", "other")
@@ -78,58 +76,72 @@ def conditions(
     return Conditions((round(lower_hz, 1), round(upper_hz, 1)), tuple(reasons))
 
 
-def probabilities(raw: mne.io.BaseRaw, ica: ICA, filtered_hz: tuple[float, float]) -> np.ndarray:
+def probabilities(
+    decomposition: Decomposition,
+    positions_m: np.ndarray,
+    data_uv: np.ndarray,
+    blocks: Sequence[tuple[int, int]],
+    rate_hz: float,
+    filtered_hz: tuple[float, float],
+    most_s: float | None,
+) -> np.ndarray:
     """ICLabel's probabilities, shape (component, class of :data:`CLASSES`).
 
     Parameters
     ----------
-    raw
-        The good EEG channels at 1-100 Hz (or as far as the rate allows), average reference applied.
+    decomposition
+        By extended Infomax, as :func:`eegpipe.clean.ica.fit` makes it.
+    positions_m : array, shape (channel, 3)
+        Of the good EEG channels, head frame.
+    data_uv : array, shape (channel, sample)
+        Their signal at 1-100 Hz (or as far as the rate allows), average reference applied.
+    blocks
+        Stretches that no window may leave.
     filtered_hz
-        The band that ``raw`` was filtered to.
+        The band that ``data_uv`` was filtered to.
+    most_s
+        Seconds that the sources' spectra are taken from, spread evenly; None: all.
 
     Raises
     ------
     UsageProblem
-        If ``raw`` or ``ica`` break a condition that the caller could have kept.
+        If a condition is broken that the caller could have kept.
     """
-    broken = broken_conditions(raw, ica, filtered_hz)
+    broken = broken_conditions(decomposition, positions_m, data_uv, rate_hz, filtered_hz)
     if broken:
         raise UsageProblem(
             f"ICLabel's conditions do not hold: {'; '.join(broken)}. Prepare the signal as clean.chain does."
         )
-    import mne
-    from mne_icalabel.iclabel import get_iclabel_features
-    from mne_icalabel.iclabel.network.onnx import _format_input_for_onnx
-    from mne_icalabel.iclabel.network.utils import _format_input
-
-    # Its own checks of the same conditions look at fields of info that we do not set.
-    with warnings.catch_warnings(), mne.use_log_level("ERROR"):
-        warnings.simplefilter("ignore")
-        features = get_iclabel_features(raw, ica)
-    topographies, spectra, autocorrelations = _format_input_for_onnx(*_format_input(*features))
-    inputs = {"topo": topographies, "psds": spectra, "autocorr": autocorrelations}
+    # Microvolt, root mean square over the channels, is EEGLAB's unit of a source and that of ICLabel's examples. Its
+    # spectra are in decibels, so the unit is no matter of taste.
+    scale_uv = np.sqrt((decomposition.topographies_uv**2).mean(axis=0))
+    sources = ica.sources(decomposition, data_uv)
+    sources *= scale_uv[:, None].astype(np.float32)
+    inputs = iclabel_features.network_input(
+        decomposition.topographies_uv / scale_uv, positions_m, sources, rate_hz, blocks, most_s
+    )
     return np.asarray(_network().run(None, inputs)[0], dtype=np.float64)
 
 
-def broken_conditions(raw: mne.io.BaseRaw, ica: ICA, filtered_hz: tuple[float, float]) -> list[str]:
-    """In words, which conditions the caller has not kept: channels, positions, reference, band, method."""
+def broken_conditions(
+    decomposition: Decomposition,
+    positions_m: np.ndarray,
+    data_uv: np.ndarray,
+    rate_hz: float,
+    filtered_hz: tuple[float, float],
+) -> list[str]:
+    """In words, which conditions the caller has not kept: channels, positions, reference, band. The method (extended
+    Infomax) is the only one that makes a Decomposition."""
     broken = []
-    names = list(raw.ch_names)
-    if names != list(ica.ch_names) or set(raw.get_channel_types()) != {"eeg"} or raw.info["bads"]:
+    if not len(data_uv) == len(positions_m) == len(decomposition.topographies_uv):
         broken.append("the signal must hold exactly the good EEG channels that the ICA was fitted on")
-    positions = np.array([channel["loc"][:3] for channel in raw.info["chs"]])
-    if not np.isfinite(positions).all() or not positions.any(axis=1).all():
+    if not np.isfinite(positions_m).all() or not positions_m.any(axis=1).all():
         broken.append("every channel needs a position")
-    data = raw.get_data()
-    if np.std(data.mean(axis=0)) > _LARGEST_MEAN * np.median(np.std(data, axis=1)):
+    if np.std(data_uv.mean(axis=0)) > _LARGEST_MEAN * np.median(np.std(data_uv, axis=1)):
         broken.append("the average reference is not applied")
-    highest_hz = min(_UPPER_HZ, 0.9 * raw.info["sfreq"] / 2)
+    highest_hz = min(_UPPER_HZ, 0.9 * rate_hz / 2)
     if not (0.5 * _LOWER_HZ <= filtered_hz[0] <= 1.5 * _LOWER_HZ and filtered_hz[1] >= highest_hz):
         broken.append(f"the band must be {_LOWER_HZ:g}-{highest_hz:g} Hz, not {filtered_hz[0]:g}-{filtered_hz[1]:g} Hz")
-    extended = bool(ica.fit_params.get("extended"))
-    if not extended or (ica.method, ica.fit_params.get("ortho")) not in {("picard", False), ("infomax", None)}:
-        broken.append("the ICA must be extended Infomax (or Picard with ortho=False, extended=True)")
     return broken
 
 
@@ -145,7 +157,10 @@ def removal(row: np.ndarray, blink_share: float, valid: bool, settings: IclabelS
     valid
         Whether ICLabel's conditions hold.
     """
-    if valid:
+    if settings.rule == "not brain":
+        best = int(np.argmax(row))
+        return None if CLASSES[best] == "brain" else f"{CLASSES[best]} {row[best]:.2f}"
+    if valid or not settings.heed_conditions:
         thresholds = {name: getattr(settings, name) for name in ("eye", "muscle", "heart", "line", "channel")}
     else:
         thresholds = {"eye": settings.eye_outside, "muscle": settings.muscle_outside}
@@ -170,5 +185,9 @@ def _network() -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    weights = files("mne_icalabel.iclabel.network") / "assets" / "ICLabelNet.onnx"
+    # Only the file is needed: importing the package would load torch, which takes seconds.
+    package = find_spec("mne_icalabel")
+    if package is None or not package.submodule_search_locations:
+        raise ModuleNotFoundError("No module named 'mne_icalabel'")
+    weights = Path(package.submodule_search_locations[0], "iclabel", "network", "assets", "ICLabelNet.onnx")
     return onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])

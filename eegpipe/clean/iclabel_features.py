@@ -126,8 +126,8 @@ def spectra(sources: np.ndarray, rate_hz: float, blocks: Blocks | None = None) -
     Parameters
     ----------
     sources : array, shape (component, sample)
-        Activity of the components. Decibels make the unit matter: the unmixing matrix times microvolt, as it left the
-        ICA (not scaled to unit variance).
+        Activity of the components. Decibels make the unit matter: EEGLAB's, and so that of the examples the network
+        learned from, is microvolt, root mean square over the channels.
     blocks
         Stretches (first sample, last + 1) that no window may leave; the whole recording by default. Blocks shorter
         than a second count only if none is longer; then windows are as long as the longest.

@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import numpy as np
 
+from eegpipe import svg
 from eegpipe.clean.attention import FEWEST, FIGURES, ODD_DEVIATIONS, Figure, Judged, judge, short
 from eegpipe.clean.page import count, page
-from eegpipe.report import svg
 
 _WIDTH = 360
 # Names beside a picture's dots: more would lie on each other. The table names all.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
 
@@ -35,11 +35,15 @@ class BadChannelSettings:
     flat_uv: Annotated[float, Ge(0)] = 0.1
     # Robust amplitude below this share of the median channel's is no signal either.
     flat_ratio: Annotated[float, Ge(0), Le(1)] = 0.02
-    # Log amplitude this many robust standard deviations above the other channels' is noise (PREP, Bigdely-Shamlo 2015).
+    # Log amplitude this many robust standard deviations above the other channels' is noise (PREP, Bigdely-Shamlo 2015);
+    # as many below, measured against the median of the channels, is an outlier.
     noisy_deviations: Annotated[float, Gt(0)] = 5.0
     # Largest absolute correlation with any neighbour below this is noise. PREP asks for 0.4 with any channel in 99 % of
     # the windows; the median over windows of sound channels in real recordings was never below (docs/cleaning.md).
     correlation: Annotated[float, Ge(0), Le(1)] = 0.3
+    # Variance of the difference of two channels below this share of a usual neighbours' difference: gel joins them.
+    # In real recordings 0.02 for a joined pair 7 cm apart, 0.07 and more for sound ones (docs/cleaning.md).
+    bridged: Annotated[float, Ge(0), Le(1)] = 0.03
     # How many nearest electrodes are neighbours.
     neighbours: Annotated[int, Ge(2)] = 6
     # Large amplitude is no reason here, because eyes make it; flat or uncorrelated still is. mdJPT protects Fp1, Fp2,
@@ -51,7 +55,7 @@ class BadChannelSettings:
 
 @dataclass(frozen=True)
 class IcaSettings:
-    """Extended Infomax likelihood, maximised by Picard; fitted on a copy above 1 Hz."""
+    """The likelihood of extended Infomax, on a copy above 1 Hz."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
@@ -59,21 +63,19 @@ class IcaSettings:
     enabled: bool = True
     # Band of the copy that ICA and ICLabel see, Hz: ICLabel's own. The upper edge gives way to a lower rate.
     band_hz: tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]] = (1.0, 100.0)
-    # Every k-th sample is used, with the largest k that leaves this many samples per weight (components squared) ...
-    samples_per_weight: Annotated[float, Gt(0)] = 6.0
-    # ... and this rate, Hz: samples nearer than 10 ms say little new.
-    least_rate_hz: Annotated[float, Gt(0)] = 100.0
+    # Every k-th sample is used, with the largest k that leaves this many samples per weight (components squared).
+    samples_per_weight: Annotated[float, Gt(0)] = 25.0
     # With fewer samples per weight the recording is left without ICA, and the record says so.
     fewest_samples_per_weight: Annotated[float, Gt(0)] = 4.0
     # Windows of one second with a peak above this multiple of the median window's are left out of the fit.
     glitch_ratio: Annotated[float, Gt(1)] = 10.0
     # An eigenvalue of the covariance below this share of their median is no dimension of its own.
     rank_ratio: Annotated[float, Gt(0), Le(1)] = 1e-4
-    # Picard ends when no entry of the relative gradient exceeds this.
+    # The search ends when no entry of the relative gradient exceeds this.
     tolerance: Annotated[float, Gt(0)] = 1e-3
     # ... or after this many iterations; the record then says that it did not converge.
     most_iterations: Annotated[int, Ge(1)] = 300
-    # Picard starts from a random rotation drawn with this seed.
+    # The search starts from a random rotation drawn with this seed.
     random_state: Annotated[int, Ge(0)] = 97
 
 
@@ -83,6 +85,13 @@ class IclabelSettings:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
+    # "thresholds": by those below. "not brain": every component whose likeliest class is not brain, and nothing below
+    # counts.
+    rule: Literal["thresholds", "not brain"] = "thresholds"
+    # Whether thresholds are other ones where ICLabel's conditions do not hold.
+    heed_conditions: bool = True
+    # The sources' spectra are taken from at most so many seconds, spread evenly; 0: all.
+    most_s: Annotated[float, Ge(0)] = 0.0
     # Probability from which a component of the class is removed. Muscle and eye: the set "Def" of mdJPT.
     muscle: Annotated[float, Ge(0), Le(1)] = 0.8
     eye: Annotated[float, Ge(0), Le(1)] = 0.8
@@ -105,12 +114,60 @@ class IclabelSettings:
 
 
 @dataclass(frozen=True)
+class InterpolationSettings:
+    """What stands in for a bad channel."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    # "spline": spherical splines through all good channels (Perrin 1989). "nearest": the mean of the nearest good
+    # channels, weighted with the inverse of their distance.
+    method: Literal["spline", "nearest"] = "spline"
+    # How many are nearest.
+    neighbours: Annotated[int, Ge(1)] = 3
+
+
+@dataclass(frozen=True)
 class CleanSettings:
     """All settings of the stage ``clean``."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
+    # "house": the settings below. mdjpt, emod, art: what that paper did takes the place of some of them (PRESETS).
+    preset: Literal["house", "mdjpt", "emod", "art"] = "house"
     filters: FilterSettings = field(default_factory=FilterSettings)
     bad_channels: BadChannelSettings = field(default_factory=BadChannelSettings)
     ica: IcaSettings = field(default_factory=IcaSettings)
     iclabel: IclabelSettings = field(default_factory=IclabelSettings)
+    interpolation: InterpolationSettings = field(default_factory=InterpolationSettings)
+
+    def resolved(self) -> CleanSettings:
+        """The same with the preset's values in place; its own preset is then "house"."""
+        changes = {part: replace(getattr(self, part), **values) for part, values in PRESETS[self.preset].items()}
+        return replace(self, preset="house", **changes)
+
+
+# What each paper says about its cleaning; docs/cleaning.md has the sources, and what stays ours.
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "house": {},
+    "mdjpt": {
+        "filters": {"band_hz": (0.5, 47.0), "notch_width_hz": 0.0},
+        "bad_channels": {"protected": ("Fp1", "Fp2", "F7", "F8")},
+        "iclabel": {
+            **{"rule": "thresholds", "heed_conditions": False, "muscle": 0.8, "eye": 0.8, "heart": 1.0, "line": 1.0},
+            **{"channel": 1.0, "eye_with_blinks": 1.0, "blink_share_outside": 1.0},
+        },
+        "interpolation": {"method": "nearest", "neighbours": 3},
+    },
+    "emod": {
+        "filters": {"band_hz": (0.3, 49.0), "notch_width_hz": 0.0},
+        # Ocular components only, found by what they carry of the blinks.
+        "iclabel": {
+            **{"rule": "thresholds", "heed_conditions": False, "muscle": 1.0, "eye": 1.0, "heart": 1.0, "line": 1.0},
+            **{"channel": 1.0, "blink_share": 0.3, "eye_with_blinks": 0.0, "blink_share_outside": 1.0},
+        },
+    },
+    "art": {
+        "filters": {"band_hz": (1.0, 49.0), "notch_width_hz": 0.0},
+        "iclabel": {"rule": "not brain"},
+    },
+}

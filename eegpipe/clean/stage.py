@@ -1,7 +1,7 @@
 """The stage ``clean``: a BIDS folder to a BIDS derivative, recording by recording, only what changed.
 
-``quality.tsv`` at the root of the derivative has a row for every recording of the BIDS folder. A recording that fails
-leaves no output, not even an old one; the others go on.
+``quality.tsv`` at the root of the derivative has a row for every recording of the BIDS folder, ``quality/`` a page for
+each and ``index.html`` for all. A recording that fails leaves no output, not even an old one; the others go on.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "clean"
 QUALITY = "quality.tsv"
+PAGES = "quality"
 RECORD = "Cleaning"
 _GENERATED_BY = {
     "Name": "eegpipe-clean",
@@ -40,7 +41,7 @@ _GENERATED_BY = {
 _log = logging.getLogger(__name__)
 # What can change without any recording changing: words, and where jobs run.
 _NO_EFFECT = ("eegpipe.__init__", "eegpipe.errors", "eegpipe.parallel", "eegpipe.progress")
-_PACKAGES = ("mne", "mne-icalabel", "numpy", "onnxruntime", "python-picard", "scipy")
+_PACKAGES = ("mne", "mne-icalabel", "numpy", "onnxruntime", "scipy")
 # Measured on 62 channels at 200 Hz, 4 to 45 minutes: peak of a process, fixed and per byte of the recording's files.
 _BASE_GB = 0.5
 _PEAK_PER_BYTE = 27.0
@@ -60,7 +61,8 @@ COLUMNS = (
         "band_hz",
     ),
     *("bad_share", "bad_channels", "rank", "calm_share", "ica_skipped", "samples_used", "converged"),
-    *("iclabel_band_hz", "iclabel_valid", "iclabel_reason", "components", "removed", "removed_why", "variance_kept"),
+    *("iclabel_band_hz", "iclabel_valid", "iclabel_reason", "components", "removed", "removed_eye", "removed_muscle"),
+    *("removed_other", "removed_why", "variance_kept"),
     *("blinks", *(f"{figure}_{when}" for figure in _FIGURES for when in ("before", "after"))),
 )
 
@@ -96,7 +98,7 @@ def clean_dataset(
     DataProblem
         If ``source`` is no finished BIDS folder, or holds no recording.
     """
-    from eegpipe.parallel import Job, Outcome, run
+    from eegpipe.parallel import Job, Outcome, run, spare_threads
 
     source, out = Path(source), Path(out)
     about = bids.about(source)
@@ -113,46 +115,62 @@ def clean_dataset(
     jobs = {}
     for recording, fingerprint in _fingerprints(source, recordings, settings).items():
         sidecar = bids.read_sidecar(out, recording, description=DESCRIPTION)
-        if sidecar.get(FINGERPRINT) == fingerprint and is_complete(out, recording, description=DESCRIPTION):
+        complete = is_complete(out, recording, description=DESCRIPTION) and _page(out, recording).is_file()
+        if sidecar.get(FINGERPRINT) == fingerprint and complete:
             outcomes[recording] = Outcome(recording.stem, "kept", row_of(sidecar[RECORD]))
         else:
             arguments = {"source": source, "out": out, "recording": recording, "settings": settings}
             jobs[recording] = Job(recording.stem, arguments | {"fingerprint": fingerprint})
+    memory_gb = _memory_gb(source, jobs)
+    if scheduler is None and workers is None and jobs:
+        threads = spare_threads(len(jobs), memory_gb)
+        jobs = {key: Job(job.key, {**job.arguments, "threads": threads}) for key, job in jobs.items()}
     made = run(
         clean_one,
         list(jobs.values()),
         title=f"clean {about.name}",
         workers=workers,
         scheduler=scheduler,
-        memory_gb_per_job=_memory_gb(source, jobs),
+        memory_gb_per_job=memory_gb,
     )
     outcomes |= zip(jobs, made, strict=True)
     for recording, outcome in outcomes.items():
         if outcome.status == "failed":
             bids.remove_recording(out, recording, description=DESCRIPTION)
+            _page(out, recording).unlink(missing_ok=True)
             if allow_partial:
                 _log.warning("left out: %s", outcome.problem)
     bids.remove_leftovers(out)
-    _write_table(out / QUALITY, {recording: outcomes[recording] for recording in recordings}, _not_converted(source))
+    rows = _rows({recording: outcomes[recording] for recording in recordings}, _not_converted(source))
+    replace_text(out / QUALITY, "\n".join(["\t".join(COLUMNS), *("\t".join(row.values()) for row in rows), ""]))
+    _write_overview(out, about.name, rows)
     bids.write_root(
         out,
         about=about,
         description=DESCRIPTION,
         derivative=_GENERATED_BY,
-        ignore=[QUALITY],
+        ignore=[QUALITY, PAGES],
     )
     return [outcomes[recording] for recording in recordings]
 
 
 def clean_one(
-    source: Path, out: Path, recording: RecordingId, settings: CleanSettings, fingerprint: str
+    source: Path, out: Path, recording: RecordingId, settings: CleanSettings, fingerprint: str, threads: int = 1
 ) -> tuple[str, dict]:
-    """Clean one recording and write it, with the record of its cleaning in ``*_eeg.json``."""
-    from eegpipe.clean.chain import clean_recording
+    """Clean one recording and write it, with the record of its cleaning in ``*_eeg.json`` and a page to look at.
 
-    cleaned, record = clean_recording(bids.read_recording(source, recording), settings)
-    stored = record.as_json()
-    bids.write_recording(cleaned, out, description=DESCRIPTION, sidecar={FINGERPRINT: fingerprint, RECORD: stored})
+    ``threads``: cores to use; they change no byte.
+    """
+    from eegpipe.clean.chain import clean_recording
+    from eegpipe.clean.page import recording_page
+
+    cleaned = clean_recording(bids.read_recording(source, recording), settings, threads=threads)
+    stored = cleaned.record.as_json()
+    page = _page(out, recording)
+    page.parent.mkdir(exist_ok=True)
+    replace_text(page, recording_page(recording.stem, stored, cleaned.evidence))
+    sidecar = {FINGERPRINT: fingerprint, RECORD: stored}
+    bids.write_recording(cleaned.recording, out, description=DESCRIPTION, sidecar=sidecar)  # after the page: the last
     return "done", row_of(stored)
 
 
@@ -163,6 +181,9 @@ def row_of(record: Mapping[str, Any]) -> dict[str, Any]:
     row["bad_channels"] = "; ".join(f"{name} ({reason})" for name, reason in record["bad_channels"].items())
     row["components"] = len(record["components"])
     row["removed"] = len(reasons)
+    kinds = [kind_of_removal(reason) for reason in reasons]
+    row["removed_eye"], row["removed_muscle"] = kinds.count("eye"), kinds.count("muscle")
+    row["removed_other"] = len(kinds) - row["removed_eye"] - row["removed_muscle"]
     row["removed_why"] = "; ".join(reasons)
     for column in ("band_hz", "data_band_hz", "iclabel_band_hz"):
         row[column] = "-".join(f"{edge:g}" for edge in record[column] or ())
@@ -172,8 +193,13 @@ def row_of(record: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
+def kind_of_removal(reason: str) -> str:
+    """The class that a reason of :func:`eegpipe.clean.iclabel.removal` begins with; blinks are of the eye."""
+    return "eye" if reason.endswith("of the blinks") else reason.split()[0]
+
+
 def _fingerprints(source: Path, recordings: Sequence[RecordingId], settings: CleanSettings) -> dict[RecordingId, str]:
-    modules = imported_modules("eegpipe.clean.chain", "eegpipe.bids.folder", without=_NO_EFFECT)
+    modules = imported_modules("eegpipe.clean.chain", "eegpipe.clean.page", "eegpipe.bids.folder", without=_NO_EFFECT)
     code = code_digest(*modules, __name__, packages=_PACKAGES)
 
     def fingerprint(recording: RecordingId) -> str:
@@ -201,10 +227,10 @@ def _not_converted(source: Path) -> list[dict[str, str]]:
         return []
 
 
-def _write_table(path: Path, outcomes: Mapping[RecordingId, Outcome], others: Sequence[Mapping[str, str]]) -> None:
-    lines = ["\t".join(COLUMNS)]
-    for recording, outcome in outcomes.items():
-        row = {
+def _rows(outcomes: Mapping[RecordingId, Outcome], others: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """The quality table as text, one row a recording."""
+    rows: list[Mapping[str, Any]] = [
+        {
             "recording": recording.stem,
             "subject": recording.subject,
             "session": recording.session,
@@ -213,9 +239,25 @@ def _write_table(path: Path, outcomes: Mapping[RecordingId, Outcome], others: Se
             "problem": outcome.problem,
             **outcome.row,
         }
-        lines.append("\t".join(_cell(row.get(column)) for column in COLUMNS))
-    lines += ["\t".join(_cell(row.get(column)) for column in COLUMNS) for row in others]
-    replace_text(path, "\n".join([*lines, ""]))
+        for recording, outcome in outcomes.items()
+    ]
+    return [{column: _cell(row.get(column)) for column in COLUMNS} for row in [*rows, *others]]
+
+
+def _page(out: Path, recording: RecordingId) -> Path:
+    return out / PAGES / f"{recording.stem}.html"
+
+
+def _write_overview(out: Path, name: str, rows: Sequence[Mapping[str, str]]) -> None:
+    """The page of all recordings; pages of recordings that are no more go."""
+    from eegpipe.clean.overview import overview_page
+
+    (out / PAGES).mkdir(exist_ok=True)
+    pages = {f"{row['recording']}.html" for row in rows if row["status"] == "ok"} | {"index.html"}
+    for path in (out / PAGES).iterdir():
+        if path.name not in pages:
+            path.unlink()
+    replace_text(out / PAGES / "index.html", overview_page(name, rows))
 
 
 def _cell(value: Any) -> str:

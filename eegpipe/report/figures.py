@@ -8,7 +8,7 @@ from itertools import groupby
 
 import numpy as np
 
-from eegpipe.report import svg
+from eegpipe import svg
 from eegpipe.report.comparison import Confusion, Row
 from eegpipe.report.excerpts import Excerpt
 

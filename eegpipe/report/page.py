@@ -11,9 +11,10 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from eegpipe import svg
 from eegpipe.errors import UsageProblem
 from eegpipe.protocols import PROTOCOLS
-from eegpipe.report import figures, quality, svg
+from eegpipe.report import figures, quality
 from eegpipe.report.collect import DataSet, Model, read_data_sets, read_models
 from eegpipe.report.comparison import (
     METHOD_TITLES,
