@@ -53,7 +53,10 @@ Workers = Annotated[
 Scheduler = Annotated[
     str | None,
     typer.Option(
-        metavar="ADDRESS", envvar="EEGPIPE_SCHEDULER", help="Use a running Dask cluster instead, e.g. tcp://node1:8786."
+        metavar="WHERE",
+        envvar="EEGPIPE_SCHEDULER",
+        help="Use a cluster instead: the address of a running Dask scheduler (tcp://node1:8786), or slurm, or "
+        "slurm:FILE.yaml with settings of the jobs.",
     ),
 ]
 Device = Annotated[str, typer.Option(envvar="EEGPIPE_DEVICE", help="Where to compute: cpu, cuda, cuda:1.")]

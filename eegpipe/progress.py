@@ -1,10 +1,15 @@
-"""Progress bars for long work: on a terminal only, so that logs stay readable."""
+"""Progress of long work on standard error: a bar on a terminal, now and then a plain line in a log."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
+
+# A log gets a line at most this often.
+_LINE_S = 30.0
 
 
 class Advance(Protocol):
@@ -15,15 +20,13 @@ class Advance(Protocol):
 
 @contextmanager
 def bar(title: str, total: int) -> Iterator[Advance]:
-    """A bar of ``total`` steps on standard error with pieces done, time left and a note; nothing if not a terminal."""
-    import sys
+    """Progress of ``total`` steps on standard error, with pieces done, a note and the time that is left.
 
+    On a terminal a bar. Elsewhere (a log of Slurm or DVC, a pipe) a line when a piece is finished and the last line is
+    at least 30 s old: short work leaves no line at all.
+    """
     if not sys.stderr.isatty():
-
-        def quiet(steps: int = 1, *, note: str = "") -> None:
-            pass
-
-        yield quiet
+        yield _Lines(title, total)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -42,3 +45,33 @@ def bar(title: str, total: int) -> Iterator[Advance]:
             progress.update(task, advance=steps, note=note)
 
         yield advance
+
+
+class _Lines:
+    """``clean seed: 12 of 45 done, 1 failed, about 8 min left``."""
+
+    def __init__(self, title: str, total: int) -> None:
+        self.title, self.total, self.done = title, total, 0
+        self.start_s = self.last_s = time.monotonic()
+
+    def __call__(self, steps: int = 1, *, note: str = "") -> None:
+        self.done += steps
+        now_s = time.monotonic()
+        if now_s - self.last_s < _LINE_S or self.done >= self.total:
+            return
+        self.last_s = now_s
+        parts = [f"{self.title}: {self.done} of {self.total} done"]
+        if note:
+            parts.append(note)
+        if self.done:
+            left_s = (now_s - self.start_s) / self.done * (self.total - self.done)
+            parts.append(f"about {_duration(left_s)} left")
+        print(", ".join(parts), file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"

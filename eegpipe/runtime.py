@@ -16,7 +16,8 @@ from eegpipe.errors import UsageProblem
 @dataclass(frozen=True)
 class Runtime:
     """workers: processes on this machine (None: as many as cores and memory allow). scheduler: address of a running
-    Dask cluster, ``tcp://host:8786``. device: torch's name, ``cpu``, ``cuda``, ``cuda:1``."""
+    Dask cluster, ``tcp://host:8786``, or ``slurm`` or ``slurm:FILE.yaml`` for jobs of Slurm. device: torch's name,
+    ``cpu``, ``cuda``, ``cuda:1``."""
 
     workers: int | None = None
     scheduler: str | None = None
@@ -33,3 +34,17 @@ class Runtime:
             scheduler=environment.get("EEGPIPE_SCHEDULER") or None,
             device=environment.get("EEGPIPE_DEVICE") or "cpu",
         )
+
+
+def dashboard_address(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Where the scheduler that eegpipe starts shall show Dask's dashboard: EEGPIPE_DASHBOARD, a port or host:port.
+
+    None: nowhere, the default. A port alone is open to this machine only.
+    """
+    asked = environment.get("EEGPIPE_DASHBOARD") or None
+    if asked is None:
+        return None
+    host, _, port = asked.rpartition(":")
+    if not (port.isdecimal() and int(port) < 65536):
+        raise UsageProblem(f"EEGPIPE_DASHBOARD: found '{asked}', expected a port or host:port, such as 8787.")
+    return f"{host or '127.0.0.1'}:{port}"

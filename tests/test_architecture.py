@@ -32,8 +32,9 @@ NO_EFFECT_ON_RESULTS = {
 GPU_NODE = ("loader", "losses", "metrics", "models", "samplers", "splits", "train", "evaluate")
 ONLY_IN = {
     "zarr": ("eegpipe/store.py",),
-    "dask": ("eegpipe/parallel.py",),
-    "distributed": ("eegpipe/parallel.py",),
+    "dask": ("eegpipe/cluster.py", "eegpipe/slurm.py"),
+    "distributed": ("eegpipe/cluster.py", "eegpipe/parallel.py", "eegpipe/slurm.py"),
+    "dask_jobqueue": ("eegpipe/slurm.py",),
     "pydantic": ("eegpipe/params.py",),
     "typer": ("eegpipe/cli.py",),
 }
@@ -44,7 +45,7 @@ def relative(path) -> str:
 
 
 @pytest.mark.parametrize("package", ONLY_IN)
-def test_a_heavy_package_has_one_door(package):
+def test_a_heavy_package_has_its_doors(package):
     users = {relative(path) for path in FILES if any(name.split(".")[0] == package for name in imports(path))}
     assert users == set(ONLY_IN[package])
 

@@ -18,9 +18,10 @@ import numpy as np
 import psutil
 import pytest
 
-from eegpipe import parallel
+from eegpipe import cluster as cluster_module
+from eegpipe.cluster import affordable_workers
 from eegpipe.errors import DataProblem, UsageProblem
-from eegpipe.parallel import Job, Outcome, affordable_workers, run
+from eegpipe.parallel import Job, Outcome, run
 
 
 def work(number: int, fault: str = "", folder: Path | None = None) -> tuple[str, dict]:
@@ -108,7 +109,7 @@ def test_one_thread_in_another_process_whatever_the_user_set(monkeypatch: pytest
 
 
 def test_a_job_that_needs_too_much_memory_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(parallel, "_free_gb", lambda: 0.9)
+    monkeypatch.setattr(cluster_module, "_free_gb", lambda: 0.9)
     jobs = [Job("sub-01", {"gigabytes": 0.0}), Job("sub-02", {"gigabytes": 3.0})]
     outcomes = run(hold_memory, jobs, title="memory", workers=2)
     assert outcomes[0].status == "done"
@@ -126,14 +127,14 @@ def hold_memory(gigabytes: float) -> tuple[str, dict]:
 
 
 def test_workers_are_limited_by_memory(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(parallel, "_free_gb", lambda: 10.0)
+    monkeypatch.setattr(cluster_module, "_free_gb", lambda: 10.0)
     assert affordable_workers(9.0) == 1
     assert affordable_workers(100.0) == 1
     assert affordable_workers(0.001) == affordable_workers(0.002) >= 1
 
 
 def test_wrong_requests_are_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(parallel, "_ANSWER_S", 0.5)
+    monkeypatch.setattr(cluster_module, "_ANSWER_S", 0.5)
     jobs = jobs_for("")
     with pytest.raises(UsageProblem, match="at least 1"):
         run(work, jobs, title="", workers=0)
