@@ -188,12 +188,14 @@ def test_conditions_that_the_data_decide():
     assert "begins at 4.0 Hz" in reasons(data_hz=(4.0, 45.0))
     assert "14 EEG channels" in reasons(channels=14)
     assert "already removed components" in reasons(history=("Bandpass", "ICA"))
+    assert iclabel.conditions((1.0, 95.0), (0.5, 45.0), 62, ("ICA",), settings).treated
     assert iclabel.conditions((1.0, 60.8), (0.3, 64.0), 32, (), settings).band_hz == (1.0, 60.8)
 
 
-def reason(valid=True, blink_share=0.0, settings=None, **probabilities):
+def reason(valid=True, blink_share=0.0, treated=False, settings=None, **probabilities):
     row = np.array([probabilities.get(name, 0.0) for name in iclabel.CLASSES])
-    return iclabel.removal(row, blink_share, valid, settings or IclabelSettings())
+    held = iclabel.Conditions((1.0, 100.0), () if valid else ("some reason",), treated)
+    return iclabel.removal(row, blink_share, held, settings or IclabelSettings())
 
 
 def test_removal_follows_thresholds_and_trust():
@@ -211,6 +213,9 @@ def test_removal_follows_thresholds_and_trust():
     assert reason(valid=False, eye=0.1, blink_share=0.7) is None
     assert reason(valid=False, eye=0.1, blink_share=0.9) == "90% of the blinks"
     assert reason(eye=0.1, blink_share=0.9) is None
+    # What the vendor has already looked at loses components for blinks that are still there, not for their looks.
+    assert reason(valid=False, treated=True, eye=0.99) is None
+    assert reason(valid=False, treated=True, eye=0.6, blink_share=0.8) == "eye 0.60 and 80% of the blinks"
 
 
 def test_presets_remove_what_the_papers_say():

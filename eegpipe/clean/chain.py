@@ -166,10 +166,16 @@ def _clean(recording: Recording, settings: CleanSettings, pool: ThreadPoolExecut
     cleaned = _rebuilt(eeg, filtered_uv, good, recording, settings)
     del filtered_uv
     after = _Eeg(replace(recording, raw=cleaned))
+    # In the same reference as before, so that interpolated channels do not look like a change of the others.
+    reference_after_uv = after.mean(good)
     power_after = np.array(
-        list(pool.map(lambda number: filters.density(after[number][windows], rate_hz), range(len(eeg))))
+        list(
+            pool.map(
+                lambda number: filters.density((after[number] - reference_after_uv)[windows], rate_hz), range(len(eeg))
+            )
+        )
     )
-    frontal_uv = after.mean(good[number] for number in frontal) if frontal else None
+    frontal_uv = after.mean(good[number] for number in frontal) - reference_after_uv if frontal else None
     record = replace(
         record,
         after=quality.figures(
@@ -185,7 +191,7 @@ def _clean(recording: Recording, settings: CleanSettings, pool: ThreadPoolExecut
         excerpt_start_s=excerpt.start / rate_hz,
         excerpt_rate_hz=rate_hz / excerpt.step,
         excerpt_before_uv=excerpt.of(eeg[number] - reference_uv for number in range(len(eeg))),
-        excerpt_after_uv=excerpt.of(after[number] for number in range(len(eeg))),
+        excerpt_after_uv=excerpt.of(after[number] - reference_after_uv for number in range(len(eeg))),
         good=tuple(good_names) if decomposition else (),
         topographies_uv=decomposition.topographies_uv if decomposition else np.empty((0, 0)),
         source_power=source_power,
@@ -343,7 +349,7 @@ def _judge(
     powers = np.einsum("ci,ij,cj->c", decomposition.unmixing, covariance_uv2, decomposition.unmixing)
     variances = (decomposition.topographies_uv**2).sum(axis=0) * powers / np.trace(covariance_uv2)
     reasons = [
-        iclabel.removal(row, share, held.valid, settings.iclabel) for row, share in zip(table, blinks, strict=True)
+        iclabel.removal(row, share, held, settings.iclabel) for row, share in zip(table, blinks, strict=True)
     ]
     skipped = ""
     if all(reasons):

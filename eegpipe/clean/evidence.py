@@ -22,13 +22,13 @@ _SOURCE_WINDOWS = 120
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything is float32 or float64, average-referenced, microvolt.
+    """Everything is float32 or float64, microvolt, referenced to the average of the good channels.
 
     names, positions_m
         All EEG channels and their places (channel, 3) in metres, head frame.
     frequencies_hz, power_before, power_after
         (frequency,) up to 100 Hz or as far as the rate allows; (channel, frequency) power density, microvolt squared
-        per Hz, of all EEG channels as they came (average of the good channels subtracted, no filter) and of the output.
+        per Hz, of all EEG channels as they came (no filter) and of the output.
     excerpt_start_s, excerpt_rate_hz, excerpt_before_uv, excerpt_after_uv
         The 20 s with the most artefact removed (or all of a shorter recording), (channel, sample), not filtered before
         but for each channel's mean; at most about 250 Hz (every k-th sample).

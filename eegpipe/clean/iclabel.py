@@ -33,10 +33,12 @@ _LARGEST_MEAN = 1e-3
 
 @dataclass(frozen=True)
 class Conditions:
-    """``band_hz``: what ICLabel sees. ``reasons``: why the data are outside its conditions; empty if they are not."""
+    """``band_hz``: what ICLabel sees. ``reasons``: why the data are outside its conditions; empty if they are not.
+    ``treated``: whether the vendor has already removed components."""
 
     band_hz: tuple[float, float]
     reasons: tuple[str, ...]
+    treated: bool = False
 
     @property
     def valid(self) -> bool:
@@ -71,9 +73,10 @@ def conditions(
         reasons.append(f"the signal begins at {lower_hz:.1f} Hz, above {_LOWER_HZ:g} Hz")
     if channels < settings.fewest_channels:
         reasons.append(f"{channels} EEG channels, fewer than {settings.fewest_channels}")
-    if any("ICA" in name.split() for name in history):
+    treated = any("ICA" in name.split() for name in history)
+    if treated:
         reasons.append("the vendor has already removed components")
-    return Conditions((round(lower_hz, 1), round(upper_hz, 1)), tuple(reasons))
+    return Conditions((round(lower_hz, 1), round(upper_hz, 1)), tuple(reasons), treated)
 
 
 def probabilities(
@@ -145,7 +148,7 @@ def broken_conditions(
     return broken
 
 
-def removal(row: np.ndarray, blink_share: float, valid: bool, settings: IclabelSettings) -> str | None:
+def removal(row: np.ndarray, blink_share: float, held: Conditions, settings: IclabelSettings) -> str | None:
     """The reason to remove a component, ``"eye 0.97"``, or None to keep it.
 
     Parameters
@@ -154,14 +157,17 @@ def removal(row: np.ndarray, blink_share: float, valid: bool, settings: IclabelS
         Its probabilities in the order of :data:`CLASSES`.
     blink_share
         Its share of the recording's mean blink, from :func:`eegpipe.clean.quality.blink_shares`.
-    valid
-        Whether ICLabel's conditions hold.
+    held
+        From :func:`conditions`.
     """
     if settings.rule == "not brain":
         best = int(np.argmax(row))
         return None if CLASSES[best] == "brain" else f"{CLASSES[best]} {row[best]:.2f}"
-    if valid or not settings.heed_conditions:
+    if held.valid or not settings.heed_conditions:
         thresholds = {name: getattr(settings, name) for name in ("eye", "muscle", "heart", "line", "channel")}
+    elif held.treated:
+        # What somebody has judged before is not judged again by its looks; blinks that are still there are a fact.
+        thresholds = {}
     else:
         thresholds = {"eye": settings.eye_outside, "muscle": settings.muscle_outside}
     for name, threshold in thresholds.items():
@@ -172,7 +178,7 @@ def removal(row: np.ndarray, blink_share: float, valid: bool, settings: IclabelS
     eye = row[CLASSES.index("eye")]
     if settings.eye_with_blinks < 1 and eye >= settings.eye_with_blinks and blink_share >= settings.blink_share:
         return f"eye {eye:.2f} and {blink_share:.0%} of the blinks"
-    if not valid and settings.blink_share_outside < 1 and blink_share >= settings.blink_share_outside:
+    if not held.valid and settings.blink_share_outside < 1 and blink_share >= settings.blink_share_outside:
         return f"{blink_share:.0%} of the blinks"
     return None
 

@@ -46,7 +46,7 @@ class CleanRecord:
     variance_kept
         Variance of the good channels in the output's band after removal of components, as a share of before.
     before, after
-        Figures of the good channels in average reference, as they came and at the end of the chain.
+        Figures of the good channels, referenced to their average, as they came and at the end of the chain.
     """
 
     band_hz: tuple[float, float]

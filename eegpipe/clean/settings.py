@@ -98,7 +98,8 @@ class IclabelSettings:
     heart: Annotated[float, Ge(0), Le(1)] = 1.0
     line: Annotated[float, Ge(0), Le(1)] = 1.0
     channel: Annotated[float, Ge(0), Le(1)] = 1.0
-    # The same two where ICLabel's conditions do not hold: only clear eyes.
+    # The same two where ICLabel's conditions do not hold: only clear eyes. Neither counts where the vendor has already
+    # removed components.
     eye_outside: Annotated[float, Ge(0), Le(1)] = 0.95
     muscle_outside: Annotated[float, Ge(0), Le(1)] = 1.0
     # Everywhere, a component that carries at least this share of the recording's mean blink ...
