@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, cast
 
 import typer
 
@@ -243,27 +244,37 @@ def clean(
     bids: Annotated[Path, typer.Argument(metavar="BIDS", help="A BIDS data set that `eegpipe bids` wrote.")],
     out: Out,
     params: ParamsFile = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="What a paper did: mdjpt, emod or art; house: our own defaults."),
+    ] = None,
     allow_partial: AllowPartial = False,
     workers: Workers = None,
     scheduler: Scheduler = None,
 ) -> int:
     """Clean every recording of a BIDS data set.
 
-    Filter, bad channels, ICA with ICLabel, average reference. Writes a BIDS derivative with quality.tsv. What is
-    finished is kept when the command runs again.
+    Filter, bad channels, ICA with ICLabel, average reference. Writes a BIDS derivative with quality.tsv, and pages to
+    look at in quality/. What is finished is kept when the command runs again.
     """
-    from eegpipe.clean.settings import CleanSettings
-    from eegpipe.clean.stage import clean_dataset
+    from eegpipe.clean.settings import PRESETS, CleanSettings
+    from eegpipe.clean.stage import PAGES, clean_dataset
 
     chosen = _params(params)
+    settings = chosen.clean if chosen else CleanSettings()
+    if preset is not None:
+        if preset not in PRESETS:
+            raise UsageProblem(f"No preset '{preset}'.{did_you_mean(preset, PRESETS)}")
+        settings = replace(settings, preset=cast(Any, preset))
     outcomes = clean_dataset(
         _existing(bids, "a BIDS data set"),
         out,
-        chosen.clean if chosen else CleanSettings(),
+        settings,
         allow_partial=allow_partial,
         workers=workers,
         scheduler=scheduler,
     )
+    typer.echo(f"Look at {out / PAGES / 'index.html'}")
     return print_outcomes(outcomes, allow_partial=allow_partial)
 
 

@@ -150,3 +150,21 @@ def test_no_progress_bar_in_a_pipe(vendor_folder, tmp_path):
     assert made.returncode == 0, made.stderr
     assert "━" not in made.stderr + made.stdout
     assert "\x1b[" not in made.stderr + made.stdout
+
+
+def test_cleaning_with_a_papers_preset(tmp_path):
+    made = run(BIN / "eegpipe", "simulate", "dreamer", tmp_path / "raw", "--subjects", "1", "--seconds", "6")
+    assert made.returncode == 0, made.stderr
+    made = run(BIN / "eegpipe", "bids", "dreamer", tmp_path / "raw", tmp_path / "bids", "--workers", "1")
+    assert made.returncode == 0, made.stderr
+    refused = run(BIN / "eegpipe", "clean", tmp_path / "bids", tmp_path / "clean", "--preset", "mdjptt")
+    assert refused.returncode == 2
+    assert "Did you mean 'mdjpt'?" in refused.stderr
+    for preset, band in (("mdjpt", "0.5-47"), ("emod", "0.3-49"), ("art", "1-49")):
+        out = tmp_path / preset
+        made = run(BIN / "eegpipe", "clean", tmp_path / "bids", out, "--preset", preset, "--workers", "1")
+        assert made.returncode == 0, made.stderr
+        assert str(out / "quality" / "index.html") in made.stdout
+        header, row = ((line.split("\t")) for line in (out / "quality.tsv").read_text("utf-8").splitlines())
+        assert dict(zip(header, row, strict=True))["band_hz"] == band
+        assert {file.name for file in (out / "quality").iterdir()} == {"index.html", "sub-01_task-emotion.html"}
