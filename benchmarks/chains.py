@@ -124,15 +124,13 @@ def _chain(name: str, threads: int) -> Callable[[Recording, list[str]], tuple[mn
 
 
 def _ours(recording: Recording, _: list[str], *, threads: int) -> tuple[mne.io.BaseRaw, dict[str, Any]]:
-    from eegpipe.clean import chain
+    from eegpipe.clean.chain import clean_recording
     from eegpipe.clean.settings import CleanSettings
 
-    # Both forms of the chain: a tuple, or an object with both.
-    more = {"threads": threads} if "threads" in inspect.signature(chain.clean_recording).parameters else {}
-    done: Any = chain.clean_recording(recording, CleanSettings(), **more)
-    cleaned, record = done if isinstance(done, tuple) else (done.recording, done.record)
+    done = clean_recording(recording, CleanSettings(), threads=threads)
+    record = done.record
     facts = {"removed": record.removed, "bad": list(record.bad_channels), "components": len(record.components)}
-    return cleaned.raw, {**facts, "iterations": 0}
+    return done.recording.raw, {**facts, "iterations": 0}
 
 
 def _rival(recording: Recording, bad: list[str], *, method: str) -> tuple[mne.io.BaseRaw, dict[str, Any]]:

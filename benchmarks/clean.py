@@ -8,7 +8,6 @@ docs/performance.md says what is measured, and how.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from pathlib import Path
 import chains
 import numpy as np
 import planted_recording
-from measure import Row, print_machine, table
+from measure import Row, end_cleanly, print_machine, table, write_rows
 from planted_recording import Case, Planted
 from residuals import Residuals, residuals
 
@@ -47,6 +46,7 @@ class Measured:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the cases one after the other, print a table for each, write all figures."""
     options = _options(arguments)
+    end_cleanly()
     wanted = [case for case in CASES if not options.only or case.name in options.only]
     print_machine()
     rows: list[Row] = []
@@ -55,8 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with tempfile.TemporaryDirectory(prefix="eegpipe-benchmark-") as folder:
             rows += compare(case, Path(folder), options.rival, options.rival_threads)
         if options.json:  # after every case: an hour's work is not lost with the last
-            text = json.dumps([row.as_json() for row in rows], indent=2)
-            options.json.write_text(text + "\n", encoding="utf-8")
+            write_rows(options.json, rows)
     print("\n" + _summary(rows))
 
 
@@ -156,7 +155,9 @@ def _summary(rows: Sequence[Row]) -> str:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compare the cleaning chain with the usual chain of MNE.")
     names = [case.name for case in CASES]
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the figures to this file; those of other cases stay in it"
+    )
     parser.add_argument("--only", nargs="+", choices=names, metavar="CASE", help=f"of {', '.join(names)}")
     parser.add_argument("--minutes", type=float, metavar="M", help="at most so much of each recording, for trials")
     parser.add_argument("--rival", choices=["both", *chains.RIVALS], default="both", help="the rival's ICA")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import chains
 import planted_recording
-from measure import Row, print_machine, table, watched
+from measure import Row, end_cleanly, print_machine, table, watched, write_rows
 from planted_recording import Case
 
 from eegpipe import bids
@@ -48,6 +48,7 @@ class Run:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make the recordings, run the stage over them in fresh processes, print and write the figures."""
     options = _options(arguments)
+    end_cleanly()
     print_machine()
     case = Case("seed", SEED.channels, 200.0, options.minutes, SEED.reference)
     with tempfile.TemporaryDirectory(prefix="eegpipe-benchmark-") as folder:
@@ -62,8 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = _rows(runs)
     print("\n" + table(("figure", "ratio"), [(row.name, f"{row.ratio:.3g}") for row in rows]))
     if options.json:
-        text = json.dumps([row.as_json() for row in rows], indent=2)
-        options.json.write_text(text + "\n", encoding="utf-8")
+        write_rows(options.json, rows)
 
 
 def _write(case: Case, root: Path, recording: RecordingId, folder: Path) -> None:

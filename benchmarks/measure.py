@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +41,21 @@ class Row:
 
     def as_json(self) -> dict[str, float | str]:
         return asdict(self)
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Put the rows into a JSON file; what it holds of the same names is replaced, everything else stays."""
+    names = {row.name for row in rows}
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    kept = [row for row in old if row["name"] not in names]
+    beside = path.with_name(f"{path.name}.part")
+    beside.write_text(json.dumps([*kept, *(row.as_json() for row in rows)], indent=2) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def end_cleanly() -> None:
+    """A request to end is an exception: children end and folders go with this process."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def resident_bytes() -> int:

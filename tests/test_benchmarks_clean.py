@@ -121,6 +121,18 @@ def test_memory_is_the_peak_above_the_baseline(modules):
     assert 0 < spent.wall_s < 10
 
 
+def test_figures_of_other_cases_stay_in_the_file(modules, tmp_path):
+    measure, path = modules["measure"], tmp_path / "figures.json"
+    row = measure.Row("a.time", 1.0, 2.0, 2.0, "s")
+    measure.write_rows(path, [row, measure.Row("b.time", 1.0, 3.0, 3.0, "s")])
+    measure.write_rows(path, [measure.Row("a.time", 1.0, 4.0, 4.0, "s")])
+    assert {stored["name"]: stored["ratio"] for stored in json.loads(path.read_text())} == {
+        "a.time": 4.0,
+        "b.time": 3.0,
+    }
+    assert [file.name for file in tmp_path.iterdir()] == ["figures.json"]
+
+
 @pytest.mark.slow
 def test_eyes_and_muscles_are_what_iclabel_says_they_are(modules, tmp_path):
     case = next(case for case in modules["clean"].CASES if case.name.startswith("cap_32ch"))
