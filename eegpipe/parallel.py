@@ -33,6 +33,9 @@ from eegpipe.errors import DataProblem, UsageProblem
 
 Work = Callable[..., tuple[str, dict]]
 
+# How long a result, which is small, is waited for before it is looked whether there is still a worker.
+_FETCH_S = 30.0
+
 
 @dataclass(frozen=True)
 class Job:
@@ -250,12 +253,32 @@ def _run_on(workers: Workers, work: Work, jobs: Sequence[Job], title: str, kept:
                 else:
                     outcomes[job.key] = outcome
                     advance(note=_note(outcomes, kept))
-        except BaseException:  # Ctrl-C among them: nothing new may start in the background
-            with suppress(Exception):  # the cluster may be gone
+        except BaseException as error:  # Ctrl-C among them: nothing new may start in the background
+            if client.status != "running" and isinstance(error, OSError):
+                raise workers.lost() from None
+            with suppress(Exception):  # the cluster may be going away
                 if client.status == "running":
                     client.cancel(list(running), force=True)
             raise
     return [outcomes[job.key] for job in jobs]
+
+
+def _fetched(workers: Workers, future: Any) -> _Result | None:
+    """The result, from the worker that has it; Dask does the job again if that worker is gone meanwhile. None if the
+    job ended without a result."""
+    from asyncio import CancelledError
+
+    while future.status in ("pending", "finished"):
+        try:
+            return future.result(timeout=_FETCH_S)
+        except TimeoutError:
+            workers.count()  # says that it waits, and gives up some time
+        except (OSError, CancelledError):
+            raise workers.lost() from None
+        except Exception:
+            if future.status == "finished":  # what cannot be read is no result either
+                raise
+    return None
 
 
 def _collect(workers: Workers, job: Job, future: Any, *, last: bool) -> Outcome | None:
@@ -264,8 +287,7 @@ def _collect(workers: Workers, job: Job, future: Any, *, last: bool) -> Outcome 
 
     if future.status == "cancelled":  # the scheduler forgot it, or is gone
         raise workers.lost()
-    if future.status == "finished":
-        result = future.result()
+    if (result := _fetched(workers, future)) is not None:
         if result.unfit:
             raise UsageProblem(unfit(f"that joined {workers.place}", result.unfit))
         return _outcome(job.key, result)

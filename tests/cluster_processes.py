@@ -118,8 +118,14 @@ import os, pathlib, shutil, subprocess, sys
 folder = pathlib.Path({folder!r})
 if (folder / "refuse").exists():
     sys.exit("sbatch: error: invalid partition specified: nowhere")
-number = 1 + sum(1 for _ in folder.glob("*.sh"))
-script = folder / f"{{number}}.sh"
+number = 1
+while True:  # several are submitted at the same time
+    script = folder / f"{{number}}.sh"
+    try:
+        os.close(os.open(script, os.O_CREAT | os.O_EXCL))
+        break
+    except FileExistsError:
+        number += 1
 shutil.copy(sys.argv[1], script)
 logs = [line.split()[2] for line in script.read_text().splitlines() if line.startswith("#SBATCH -e ")]
 target = logs[0].replace("%J", str(number)) if logs else os.devnull

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import signal
 import socket
@@ -19,9 +20,11 @@ import psutil
 import pytest
 
 from eegpipe import cluster as cluster_module
+from eegpipe import progress
 from eegpipe.cluster import affordable_workers
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.parallel import Job, Outcome, run
+from eegpipe.runtime import Runtime
 
 
 def work(number: int, fault: str = "", folder: Path | None = None) -> tuple[str, dict]:
@@ -131,6 +134,55 @@ def test_workers_are_limited_by_memory(monkeypatch: pytest.MonkeyPatch):
     assert affordable_workers(9.0) == 1
     assert affordable_workers(100.0) == 1
     assert affordable_workers(0.001) == affordable_workers(0.002) >= 1
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_what_is_done_kept_and_failed(monkeypatch: pytest.MonkeyPatch):
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    run(work, jobs_for("", "data", "bug"), title="clean seed", workers=1, kept=31)
+    shown = terminal.getvalue()
+    assert "clean seed" in shown
+    assert "3/3" in shown
+    assert "32 kept, 2 failed" in shown  # the first job of three says itself that it kept its recording
+
+
+def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    clock_s = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock_s[0])
+    with progress.bar("clean seed", 45) as advance:
+        for number in range(1, 46):
+            clock_s[0] += 15.0
+            advance(note="1 failed" if number > 3 else "")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == [
+        "clean seed: 2 of 45 done, about 11 min left",
+        "clean seed: 4 of 45 done, 1 failed, about 10 min left",
+    ]
+    assert lines[-1] == "clean seed: 44 of 45 done, 1 failed, about 15 s left"
+    assert len(lines) == 22
+    with progress.bar("one long job", 2) as advance:
+        clock_s[0] += 9000.0
+        advance()
+    assert capsys.readouterr().err == "one long job: 1 of 2 done, about 2.5 h left\n"
+    with progress.bar("short", 3) as advance:
+        for _ in range(3):
+            clock_s[0] += 5.0
+            advance()
+    assert capsys.readouterr().err == ""
+
+
+def test_the_machine_is_described_in_the_environment():
+    assert Runtime.from_environment({"EEGPIPE_WORKERS": "3", "EEGPIPE_SCHEDULER": "slurm:a.yaml"}) == Runtime(
+        workers=3, scheduler="slurm:a.yaml"
+    )
+    assert Runtime.from_environment({"EEGPIPE_SCHEDULER": ""}) == Runtime()
+    with pytest.raises(UsageProblem, match="EEGPIPE_WORKERS: found '0'"):
+        Runtime.from_environment({"EEGPIPE_WORKERS": "0"})
 
 
 def test_wrong_requests_are_refused(monkeypatch: pytest.MonkeyPatch):
