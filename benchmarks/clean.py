@@ -1,6 +1,6 @@
 """Our cleaning chain against the chain that users of MNE write, on recordings whose brain signal is known.
 
-    python benchmarks/clean.py [--json FILE] [--only CASE ...] [--minutes M] [--rival both|infomax|picard]
+    python benchmarks/clean.py [--json FILE] [--only CASE ...] [--minutes M] [--rival both|infomax|picard|none]
 
 docs/performance.md says what is measured, and how.
 """
@@ -56,11 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows += compare(case, Path(folder), options.rival, options.rival_threads)
         if options.json:  # after every case: an hour's work is not lost with the last
             write_rows(options.json, rows)
-    print("\n" + _summary(rows))
+    if rows:
+        print("\n" + _summary(rows))
 
 
 def compare(case: Case, folder: Path, rivals: Sequence[str], threads: Sequence[int]) -> list[Row]:
-    """Measure both chains on one case and print what was found. The fastest rival is the one that counts."""
+    """Measure both chains on one case and print what was found. The fastest rival is the one that counts.
+
+    Without a rival there are no rows.
+    """
     planted = planted_recording.write(case, folder)
     gigabytes = case.float64_bytes / 1e9
     broken = ", ".join(f"{name} ({kind})" for name, kind in planted.bad.items())
@@ -75,14 +79,13 @@ def compare(case: Case, folder: Path, rivals: Sequence[str], threads: Sequence[i
             words = ", ".join(f"{count}: {value:.1f} s" for count, value in seconds.items())
             print(f"{method}, a few steps by BLAS threads: {words}", flush=True)
         others.append(_measure(method, planted, folder, best))
-    rival = min(others, key=lambda one: one.result.cost.wall_s)
     print("\n" + _case_table(case, [ours, *others]) + "\n")
     for one in (ours, *others):
         print(f"{one.chain} removed {len(one.result.removed)}: {', '.join(one.result.removed)}")
     print(f"ours found broken: {', '.join(ours.result.bad) or 'none'}; the rival was told\n")
     profile = chains.run(chains.OURS, folder, THREADS, profile=True, keep_output=False)
     print(_profile_table(profile.steps, profile.cost.wall_s), flush=True)
-    return _rows(case, ours, rival)
+    return _rows(case, ours, min(others, key=lambda one: one.result.cost.wall_s)) if others else []
 
 
 def _measure(chain: str, planted: Planted, folder: Path, threads: int) -> Measured:
@@ -160,12 +163,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--only", nargs="+", choices=names, metavar="CASE", help=f"of {', '.join(names)}")
     parser.add_argument("--minutes", type=float, metavar="M", help="at most so much of each recording, for trials")
-    parser.add_argument("--rival", choices=["both", *chains.RIVALS], default="both", help="the rival's ICA")
+    parser.add_argument("--rival", choices=["both", *chains.RIVALS, "none"], default="both", help="its ICA")
     parser.add_argument("--rival-threads", choices=["auto", "1", "2"], default="auto", help="BLAS threads of the rival")
     options = parser.parse_args(arguments)
     if options.minutes is not None and options.minutes < 1:
         parser.error(f"--minutes: found {options.minutes:g}, expected at least 1.")
-    options.rival = chains.RIVALS if options.rival == "both" else (options.rival,)
+    options.rival = {"both": chains.RIVALS, "none": ()}.get(options.rival, (options.rival,))
     options.rival_threads = (1, 2) if options.rival_threads == "auto" else (int(options.rival_threads),)
     return options
 
