@@ -109,7 +109,8 @@ def convert(
         else:
             waiting.append(entry)
     if form.read_together is None:
-        made = _one_by_one(dataset, form, waiting, discovery.root, out, fingerprints, workers, scheduler)
+        kept = sum(outcome.status == "kept" for outcome in outcomes.values())
+        made = _one_by_one(dataset, form, waiting, discovery.root, out, fingerprints, workers, scheduler, kept)
     else:
         made = _together(dataset, form, waiting, discovery.root, out, fingerprints)
     outcomes |= {entry.id: outcome for entry, outcome in zip(waiting, made, strict=True)}
@@ -139,6 +140,7 @@ def _one_by_one(
     fingerprints: Mapping[str, str],
     workers: int | None,
     scheduler: str | None,
+    kept: int,
 ) -> list[Outcome]:
     """A job for each recording."""
     from eegpipe.parallel import Job, run
@@ -154,6 +156,7 @@ def _one_by_one(
         workers=workers,
         scheduler=scheduler,
         memory_gb_per_job=variant.memory_gb,
+        kept=kept,
     )
     # A refusal comes back as a row, so that what is known about it is not lost between processes.
     return [

@@ -348,9 +348,7 @@ def _judge(
     )
     powers = np.einsum("ci,ij,cj->c", decomposition.unmixing, covariance_uv2, decomposition.unmixing)
     variances = (decomposition.topographies_uv**2).sum(axis=0) * powers / np.trace(covariance_uv2)
-    reasons = [
-        iclabel.removal(row, share, held, settings.iclabel) for row, share in zip(table, blinks, strict=True)
-    ]
+    reasons = [iclabel.removal(row, share, held, settings.iclabel) for row, share in zip(table, blinks, strict=True)]
     skipped = ""
     if all(reasons):
         skipped = f"every component would go ({', '.join(str(reason) for reason in reasons[:3])} ...), so none did"

@@ -42,9 +42,10 @@ _log = logging.getLogger(__name__)
 # What can change without any recording changing: words, and where jobs run.
 _NO_EFFECT = ("eegpipe.__init__", "eegpipe.errors", "eegpipe.parallel", "eegpipe.progress")
 _PACKAGES = ("mne", "mne-icalabel", "numpy", "onnxruntime", "scipy")
-# Measured on 62 channels at 200 Hz, 4 to 45 minutes: peak of a process, fixed and per byte of the recording's files.
-_BASE_GB = 0.5
-_PEAK_PER_BYTE = 27.0
+# Peak of a process, fixed and per byte of the recording's files: measured 0.35 and 5.6 on 62 channels at 200 Hz, 5 and
+# 30 minutes. Something is added for what Dask and a larger montage need.
+_BASE_GB = 0.6
+_PEAK_PER_BYTE = 8.0
 
 _FIGURES = ("blink_uv", "line_db", "alpha_peak_hz", "alpha_uv2", "amplitude_uv")
 COLUMNS = (
@@ -132,6 +133,7 @@ def clean_dataset(
         workers=workers,
         scheduler=scheduler,
         memory_gb_per_job=memory_gb,
+        kept=len(outcomes),
     )
     outcomes |= zip(jobs, made, strict=True)
     for recording, outcome in outcomes.items():
