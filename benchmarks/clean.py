@@ -91,6 +91,8 @@ def compare(case: Case, folder: Path, rivals: Sequence[str], threads: Sequence[i
 def _measure(chain: str, planted: Planted, folder: Path, threads: int) -> Measured:
     result = chains.run(chain, folder, threads)
     assert result.output is not None
+    spent = result.cost
+    print(f"{chain}: {spent.wall_s:.1f} s, {spent.cpu_s:.1f} CPU s with {threads} threads", flush=True)
     left = residuals(np.load(result.output, mmap_mode="r"), planted, chains.BAND_HZ)
     result.output.unlink()
     return Measured(chain, threads, result, left)
