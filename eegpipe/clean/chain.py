@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # Filtered like EEG. Muscle and skin channels are not: their signal lies outside the band.
 _FILTERED_KINDS = ("eog", "ecg")
-_PIECE = 65536  # samples that are worked on at once where all channels are needed
+_PIECE = 16384  # samples that are worked on at once where all channels are needed
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _filtered(
     wide_uv, filtered_uv = (np.empty((len(eeg), eeg.samples), dtype=np.float32) for _ in range(2))
 
     def work(number: int) -> None:
-        wide_uv[number], filtered_uv[number] = filters.apply_all(eeg[number], eeg.blocks, [wide, narrow])
+        wide_uv[number], filtered_uv[number] = filters.apply_all(eeg[number], eeg.blocks, [wide, narrow], np.float32)
 
     list(pool.map(work, range(len(eeg))))
     return wide_uv, filtered_uv, wide, narrow

@@ -97,21 +97,26 @@ def apply(data: np.ndarray, blocks: Sequence[tuple[int, int]], filters: FilterDe
 
 
 def apply_all(
-    signal_: np.ndarray, blocks: Sequence[tuple[int, int]], designs: Sequence[FilterDesign]
+    signal_: np.ndarray,
+    blocks: Sequence[tuple[int, int]],
+    designs: Sequence[FilterDesign],
+    dtype: type[np.floating] = np.float64,
 ) -> list[np.ndarray]:
     """One channel (sample,) through several designs at once: for each, what its sections do forwards and backwards.
 
     Forwards and backwards is a product with the squared gain in the frequency domain, which costs a few Fourier
     transforms whatever the number of sections.
     """
-    results = [np.empty(len(signal_)) for _ in designs]
+    results = [np.empty(len(signal_), dtype) for _ in designs]
     for first, end in blocks:
         block = np.asarray(signal_[first:end], dtype=np.float64)
         # The mean goes first because a large offset costs precision.
         ring, start = _padded(block - block.mean(), max(design.padding for design in designs))
-        transform = fft.rfft(ring)
+        samples = len(ring)
+        transform = fft.rfft(ring, overwrite_x=True)
+        del ring
         for result, design in zip(results, designs, strict=True):
-            filtered = fft.irfft(transform * _gain(design.sections.tobytes(), len(ring)), len(ring))
+            filtered = fft.irfft(transform * _gain(design.sections.tobytes(), samples), samples, overwrite_x=True)
             result[first:end] = filtered[start : start + len(block)]
     return results
 

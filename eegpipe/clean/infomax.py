@@ -13,6 +13,7 @@ bytes.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -132,28 +133,42 @@ class _Likelihood:
         self._samples = data.shape[1]
         self._pieces = [data[:, first : first + _PIECE] for first in range(0, self._samples, _PIECE)]
         self._covariance = sum(pool.map(_products, self._pieces)) / self._samples
+        self._buffers = threading.local()
 
     def __call__(self, weights: np.ndarray) -> _Point:
         single = weights.astype(np.float32)
-        parts = self._pool.map(lambda piece: _sums(single @ piece), self._pieces)
+        parts = self._pool.map(lambda piece: self._sums(single, piece), self._pieces)
         log_cosh, tanh_y, slope, slope_power = (total / self._samples for total in map(sum, zip(*parts, strict=True)))
         return _Point(weights, log_cosh, tanh_y, slope, slope_power, weights @ self._covariance @ weights.T)
+
+    def _sums(self, weights: np.ndarray, piece: np.ndarray) -> list[np.ndarray]:
+        """Of one piece (component, sample), in the order of :class:`_Point`; float64.
+
+        Everything is worked out in place: fresh arrays for each step cost more than the steps.
+        """
+        if not hasattr(self._buffers, "arrays"):  # one set for each thread
+            self._buffers.arrays = np.empty((3, *self._pieces[0].shape), dtype=np.float32)
+        sources, first, second = self._buffers.arrays[:, :, : piece.shape[1]]
+        np.matmul(weights, piece, out=sources)
+        np.abs(sources, out=first)  # log cosh y = |y| + log(1 + exp(-2 |y|)) - log 2
+        size = first.sum(axis=1)
+        first *= -2
+        np.exp(first, out=first)
+        first += 1
+        np.log(first, out=first)
+        log_cosh = size + first.sum(axis=1) - np.float32(np.log(2) * piece.shape[1])
+        tanh = np.tanh(sources, out=first)
+        tanh_y = tanh @ sources.T
+        np.multiply(tanh, tanh, out=second)
+        np.subtract(1, second, out=second)
+        slope = second.sum(axis=1)
+        second *= sources
+        second *= sources
+        return [part.astype(np.float64) for part in (log_cosh, tanh_y, slope, second.sum(axis=1))]
 
 
 def _products(piece: np.ndarray) -> np.ndarray:
     return (piece @ piece.T).astype(np.float64)
-
-
-def _sums(sources: np.ndarray) -> list[np.ndarray]:
-    """Of one piece (component, sample), in the order of :class:`_Point`; float64."""
-    size = np.abs(sources)
-    fading = np.exp(-2 * size)
-    tanh = np.copysign((1 - fading) / (1 + fading), sources)
-    log_cosh = (size + np.log1p(fading)).sum(axis=1, dtype=np.float64) - np.log(2) * sources.shape[1]
-    tanh_y = (tanh @ sources.T).astype(np.float64)
-    slope = 1 - tanh * tanh
-    power = np.einsum("is,is,is->i", slope, sources, sources)
-    return [log_cosh, tanh_y, slope.sum(axis=1, dtype=np.float64), power.astype(np.float64)]
 
 
 def _climb(
