@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, cast
@@ -19,7 +19,7 @@ from eegpipe.errors import UsageProblem, did_you_mean
 from eegpipe.terminal import exit_code, print_outcomes, print_table
 
 if TYPE_CHECKING:
-    from eegpipe.params import Params
+    from eegpipe.params import MethodParams, Params, Size
 
 app = typer.Typer(
     name="eegpipe",
@@ -293,7 +293,7 @@ def segment(
     from eegpipe.segment import WINDOWINGS, segment_dataset
 
     chosen = _params(params)
-    known = chosen.windowing if chosen else WINDOWINGS
+    known = {name: sizes[chosen.size] for name, sizes in chosen.windowing.items()} if chosen else WINDOWINGS
     if windowing not in known:
         raise UsageProblem(f"No windowing '{windowing}'.{did_you_mean(windowing, known)}")
     segment_dataset(_existing(clean, "a cleaned derivative"), out, windowing=windowing, settings=known[windowing])
@@ -320,38 +320,47 @@ def split(
     return 0
 
 
+def _of_method(params: Params, method: str) -> MethodParams:
+    sizes: dict[str, Mapping[Size, MethodParams]] = {"mdjpt": params.mdjpt, "emod": params.emod, "art": params.art}
+    return sizes[method][params.size]
+
+
 @app.command()
 @reports_problems
 def pretrain(
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="mdjpt")],
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="mdjpt, emod or art")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the model.")],
     stores: Annotated[
         list[Path], typer.Argument(metavar="STORE...", help="Segment stores to train on: all but the target's.")
     ],
     cda_lambda: Annotated[float, typer.Option(min=0, help="Weight of covariance alignment (mdJPT).")] = 0.02,
+    target: Annotated[
+        Path | None, typer.Option(help="Store of the target; only its channel names are read (ART, intersection).")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "cpu",
     params: ParamsFile = None,
 ) -> int:
-    """Pre-train an encoder without labels.
+    """Pre-train an encoder on several data sets.
 
-    Goes on where it stopped if it was interrupted. Without --params: the papers' sizes.
+    mdjpt and art read no labels; emod reads valence and arousal of the stores. Goes on where it stopped if it was
+    interrupted. Without --params: the papers' sizes.
     """
     from eegpipe.loader import load
-    from eegpipe.models.mdjpt import MdjptConfig
-    from eegpipe.train import PretrainSettings
+    from eegpipe.methods import get
+    from eegpipe.store import channel_names
     from eegpipe.train import pretrain as run
 
-    if method != "mdjpt":
-        raise UsageProblem(f"No method '{method}'.{did_you_mean(method, ['mdjpt'])}")
+    known = get(method)
     chosen = _params(params)
-    size = chosen.mdjpt[chosen.size] if chosen else None
+    size = _of_method(chosen, method) if chosen else None
     run(
         [load(_existing(store, "a segment store")) for store in stores],
         out,
-        config=size.model if size else MdjptConfig(),
-        settings=size.training if size else PretrainSettings(),
+        config=size.model if size else known.config(),
+        settings=size.training if size else known.training(),
         cda_lambda=cda_lambda,
+        channels_of={"target": channel_names(_existing(target, "a segment store"))} if target else None,
         seed=seed,
         device=device,
     )
@@ -362,7 +371,7 @@ def pretrain(
 @app.command()
 @reports_problems
 def evaluate(
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="mdjpt (needs --model) or de, the baseline.")],
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="mdjpt, emod or art (with --model), or de.")],
     store: Annotated[Path, typer.Argument(metavar="STORE", help="The target's segment store.")],
     splits: Annotated[Path, typer.Argument(metavar="SPLITS", help="Folder of manifests that `eegpipe split` wrote.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for metrics.json, predictions and plot data.")],

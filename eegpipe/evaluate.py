@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eegpipe import progress
+from eegpipe import methods, progress
 from eegpipe.errors import UsageProblem, did_you_mean
 from eegpipe.fingerprint import digest, file_digest
 from eegpipe.predictions import EvaluateSettings, FeatureCache, FeatureEncoder, predict
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "EvaluateSettings", "FeatureEncoder", "evaluate", "evaluate_target", "summary_rows"]
 
-METHODS = {"mdjpt": "the pre-trained mdJPT encoder, frozen", "de": "differential entropy in five bands, no encoder"}
+METHODS = {
+    **{name: f"the pre-trained {method.title} encoder, frozen" for name, method in methods.METHODS.items()},
+    "de": "differential entropy in five bands, no encoder",
+}
 
 
 def evaluate_target(
@@ -122,6 +125,9 @@ def evaluate(
     """
     settings = settings or EvaluateSettings()
     _check_method(method, encoder is not None)
+    made_by = encoder.manifest.get("method", method) if encoder else method
+    if made_by != method:
+        raise UsageProblem(f"The method is '{method}', the model was pre-trained by '{made_by}'. Name the same one.")
     splits = [split] if isinstance(split, Split) else list(split)
     if not splits or len({one.protocol for one in splits}) < len(splits):
         raise UsageProblem("Evaluation needs at least one split, and each protocol once.")

@@ -10,6 +10,7 @@ from typing import Any
 
 from eegpipe.errors import UsageProblem
 from eegpipe.inspect_report import Report
+from eegpipe.methods import METHODS, Method
 
 _AGAIN = "Restore the folder (dvc checkout) or pre-train again."
 _FILES = ("weights.safetensors", "config.json", "manifest.json", "log.csv", "README.md")
@@ -26,24 +27,25 @@ def inspect_model(path: Path) -> Report:
     shapes = _weights(path / "weights.safetensors", report)
     log = _log(path / "log.csv", report)
 
-    method = manifest.get("method") if manifest else None
+    method = str(manifest.get("method")) if manifest else None
     report.title = f"{method or 'model'} in {path.name}"
     report.facts = [
         ("method", method),
         ("variant", (manifest or {}).get("variant")),
         ("parameters", sum(math.prod(shape) for shape in shapes.values()) if shapes else None),
-        ("rate (Hz)", (manifest or {}).get("rate_hz")),
+        ("labels read", (manifest or {}).get("labels")),
         ("windowing", (manifest or {}).get("windowing")),
         ("epochs", len(log)),
         ("last loss", log[-1].get("loss") if log else None),
-        ("weight of CDA", (manifest or {}).get("cda_lambda")),
         ("seed", (manifest or {}).get("seed")),
         ("data sets seen", list((manifest or {}).get("datasets", {}))),
     ]
+    if method == "mdjpt":
+        report.facts.append(("weight of CDA", (manifest or {}).get("cda_lambda")))
     if manifest is not None:
         _check_manifest(manifest, report)
-    if config is not None and shapes and method == "mdjpt":
-        _check_shapes(config, shapes, report)
+    if config is not None and shapes and method is not None and method in METHODS:
+        _check_shapes(METHODS[method], config, shapes, report)
     return report
 
 
@@ -96,7 +98,7 @@ def _log(file: Path, report: Report) -> list[dict[str, float]]:
 
 
 def _check_manifest(manifest: dict[str, Any], report: Report) -> None:
-    if manifest.get("method") != "mdjpt":
+    if manifest.get("method") not in METHODS:
         report.error(
             "manifest.json: method", f"{manifest.get('method')!r} is no method of this eegpipe", "Update eegpipe."
         )
@@ -118,19 +120,16 @@ def _check_manifest(manifest: dict[str, Any], report: Report) -> None:
                 "subjects": len(used.get("subjects", ())),
                 "stimuli": len(used.get("stimuli", ())),
                 "segments": used.get("segments"),
+                "rate (Hz)": used.get("rate_hz"),
+                "window (samples)": used.get("window_samples"),
                 "store": str(used.get("store", ""))[:12],
             }
         )
 
 
-def _check_shapes(config: dict[str, Any], shapes: dict[str, tuple[int, ...]], report: Report) -> None:
-    from eegpipe.models.mdjpt import Mdjpt, MdjptConfig
-
+def _check_shapes(method: Method, config: dict[str, Any], shapes: dict[str, tuple[int, ...]], report: Report) -> None:
     try:
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in config.items()
-        }
-        network = Mdjpt(MdjptConfig(**values))
+        network = method.network(method.read_config(config))
     except (TypeError, ValueError, KeyError, RuntimeError, UsageProblem) as problem:
         report.error("config.json", f"describes no network ({problem})", _AGAIN)
         return

@@ -21,13 +21,16 @@ from pydantic import TypeAdapter, ValidationError
 from eegpipe import datasets
 from eegpipe.clean.settings import CleanSettings
 from eegpipe.errors import UsageProblem, did_you_mean
-from eegpipe.models.settings import MdjptConfig, PretrainSettings
+from eegpipe.models.art_settings import ArtConfig, ArtTraining, FineTuneSettings, GatConfig
+from eegpipe.models.emod_settings import EmodConfig, EmodFineTuning, EmodTraining
+from eegpipe.models.settings import MdjptConfig, MdjptTraining
 from eegpipe.predictions import EvaluateSettings
 from eegpipe.protocols import SplitSettings
 from eegpipe.segment import WindowingSettings
 from eegpipe.simulate import SimulateSettings
 
 T = TypeVar("T")
+Size = Literal["demo", "paper"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,33 @@ class MdjptParams:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     model: MdjptConfig
-    training: PretrainSettings
+    training: MdjptTraining
+
+
+@dataclass(frozen=True)
+class EmodParams:
+    """EMOD at one size: the network, its training, and its fine-tuning on a target."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    model: EmodConfig
+    training: EmodTraining
+    finetune: EmodFineTuning
+
+
+@dataclass(frozen=True)
+class ArtParams:
+    """ART at one size: the network, its training, the classifier over channels, and their fine-tuning on a target."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    model: ArtConfig
+    training: ArtTraining
+    graph: GatConfig
+    finetune: FineTuneSettings
+
+
+MethodParams = MdjptParams | EmodParams | ArtParams
 
 
 @dataclass(frozen=True)
@@ -48,20 +77,23 @@ class Params:
 
     seed: Annotated[int, Ge(0)]
     cda_lambda: Annotated[float, Ge(0), Le(10)]
-    size: Literal["demo", "paper"]
+    size: Size
     allow_partial: bool
     raw: dict[str, str]
     sources: list[str]
     targets: list[str]
     windowings: list[str]
-    methods: list[Literal["mdjpt"]]
+    methods: list[Literal["mdjpt", "emod", "art"]]
+    fine_tuned: list[Literal["emod", "art"]]
     baselines: list[Literal["de"]]
     simulate: dict[str, SimulateSettings]
     clean: CleanSettings
-    windowing: dict[str, WindowingSettings]
+    windowing: dict[str, dict[Size, WindowingSettings]]
     split: SplitSettings
-    mdjpt: dict[Literal["demo", "paper"], MdjptParams]
-    evaluate: dict[Literal["demo", "paper"], EvaluateSettings]
+    mdjpt: dict[Size, MdjptParams]
+    emod: dict[Size, EmodParams]
+    art: dict[Size, ArtParams]
+    evaluate: dict[Size, EvaluateSettings]
 
 
 def load(path: Path) -> Params:
@@ -137,6 +169,7 @@ def _check_names(params: Params, source: str) -> None:
         ("windowings", params.windowings, params.windowing),
         # A method reads the windowing of its own name.
         ("methods", params.methods, params.windowings),
+        ("fine_tuned", params.fine_tuned, params.methods),
     ]
     faults = [
         f"{source}: {key}: unknown name '{name}'.{did_you_mean(name, known)}"

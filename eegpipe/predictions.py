@@ -62,8 +62,13 @@ class FeatureEncoder(Protocol):
     @property
     def manifest(self) -> Mapping[str, Any]: ...
 
+    @property
+    def across(self) -> bool:
+        """Whether features of a segment depend on the other segments of its session that are given."""
+        ...
+
     def features(self, segments: Segments) -> np.ndarray:
-        """(n, d). May depend on which segments of a subject's session are given together, not on other subjects."""
+        """(n, d). Never depends on other subjects."""
         ...
 
 
@@ -73,7 +78,8 @@ class FeatureCache:
     def __init__(self, segments: Segments, encoder: FeatureEncoder | None, settings: EvaluateSettings) -> None:
         self.segments = segments
         self.encoder = encoder
-        self.by_part = encoder is not None and settings.encoder_batch == "part"
+        self.across = encoder is not None and encoder.across
+        self.by_part = self.across and settings.encoder_batch == "part"
         self.settings = settings
         self._known: dict[bytes, np.ndarray] = {}
 
@@ -175,8 +181,8 @@ def _uses(split: Split, features: FeatureCache, settings: EvaluateSettings) -> t
     plan = PROTOCOLS[split.protocol]
     done = {
         "causal_normalisation": plan.published or settings.normalisation == "causal",
-        "encoder_batch": features.encoder is not None,
-        "encoder_whole_session": features.encoder is not None and not features.by_part and plan.clips_apart,
+        "encoder_batch": features.across,
+        "encoder_whole_session": features.across and not features.by_part and plan.clips_apart,
         "lds_smoothing": plan.published or settings.smoothing == "lds",
         "priors_over_all_subjects": plan.published,
     }

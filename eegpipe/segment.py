@@ -1,15 +1,15 @@
 """Cleaned recordings to labelled windows on the stimulus clock.
 
 Each block of a recording is band-passed as a whole, then each trial is resampled so that one of the new samples falls
-exactly on the stimulus onset, and windows are cut from there: window i begins i steps after the onset, to the sample,
-in every subject. docs/segments.md has the arithmetic.
+exactly on the stimulus onset, and windows are cut from there: window i begins i steps after the onset, to the sample
+(to the nearest one where a step is no whole number of them), in every subject. docs/segments.md has the arithmetic.
 """
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,7 +24,7 @@ from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.store import StoreHeader, TrialSegments, natural_key, write_store
 
 if TYPE_CHECKING:
-    from eegpipe.recording import Event, Recording
+    from eegpipe.recording import Event, Recording, RecordingId
 
 # Order of the Butterworth filter at each edge, applied forwards and backwards: FieldTrip's default, used by mdJPT.
 BUTTERWORTH_ORDER = 4
@@ -42,49 +42,70 @@ class WindowingSettings:
     Raises
     ------
     UsageProblem
-        If a window or step is not a whole number of samples, or the band does not fit below half the rate.
+        If a window is not a whole number of samples, a step shorter than one, or the band does not fit below half the
+        rate. Where ``rate_hz`` is None, only at the first recording.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    # Sampling rate of the segments, Hz.
-    rate_hz: Annotated[float, Gt(0)] = 125.0
+    # Sampling rate of the segments, Hz. None: the recordings' own, which must be one for all of a data set.
+    rate_hz: Annotated[float, Gt(0)] | None = 125.0
     # Edges of the zero-phase Butterworth band-pass, Hz; amplitude at the edges is one half.
     band_hz: tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]] = (0.5, 47.0)
     # Length of a window, s.
     window_s: Annotated[float, Gt(0)] = 5.0
-    # From the start of one window to the start of the next, s.
+    # From the start of one window to the start of the next, s. Window i begins at the sample nearest to i steps.
     step_s: Annotated[float, Gt(0)] = 2.0
     # Stored type. float16 halves the size and keeps three digits.
     dtype: Literal["float32", "float16"] = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("window_s", "step_s"):
-            seconds = getattr(self, name)
-            samples = seconds * self.rate_hz
-            if abs(samples - round(samples)) > 1e-6 or round(samples) < 1:
-                raise UsageProblem(
-                    f"windowing: {name} {seconds:g} is {samples:g} samples at {self.rate_hz:g} Hz; "
-                    "choose a whole number of samples."
-                )
         low, high = self.band_hz
-        if not 0 < low < high < self.rate_hz / 2:
+        if not 0 < low < high:
+            raise UsageProblem(f"windowing: band_hz {low:g} to {high:g} must rise.")
+        if self.rate_hz is not None:
+            self.check(self.rate_hz)
+
+    def check(self, rate_hz: float) -> None:
+        """Raise :class:`UsageProblem` if windows, step or band do not fit the rate of the segments."""
+        samples = self.window_s * rate_hz
+        if abs(samples - round(samples)) > 1e-6 or round(samples) < 1:
             raise UsageProblem(
-                f"windowing: band_hz {low:g} to {high:g} must rise and end below half the rate "
-                f"({self.rate_hz / 2:g} Hz)."
+                f"windowing: window_s {self.window_s:g} is {samples:g} samples at {rate_hz:g} Hz; "
+                "choose a whole number of samples."
+            )
+        if self.step_s * rate_hz < 1 - 1e-6:
+            raise UsageProblem(
+                f"windowing: step_s {self.step_s:g} is {self.step_s * rate_hz:g} samples at {rate_hz:g} Hz; "
+                "choose at least one sample."
+            )
+        low, high = self.band_hz
+        if high >= rate_hz / 2:
+            raise UsageProblem(
+                f"windowing: band_hz {low:g} to {high:g} must rise and end below half the rate ({rate_hz / 2:g} Hz)."
             )
 
-    @property
-    def window_samples(self) -> int:
-        return round(self.window_s * self.rate_hz)
+    def window_samples(self, rate_hz: float) -> int:
+        """Length of a window at a rate that :meth:`check` accepts."""
+        return round(self.window_s * rate_hz)
 
-    @property
-    def step_samples(self) -> int:
-        return round(self.step_s * self.rate_hz)
+    def starts(self, samples: int, rate_hz: float) -> np.ndarray:
+        """First sample of every window in a trial of so many samples, (n,) int64; none if it is too short."""
+        # As an exact fraction: where i steps end on half a sample, no rounding error decides.
+        step = Fraction(self.step_s).limit_denominator(1_000_000) * Fraction(rate_hz).limit_denominator(1_000_000)
+        last = samples - self.window_samples(rate_hz)
+        starts: list[int] = []
+        while (start := math.floor(len(starts) * step + Fraction(1, 2))) <= last:
+            starts.append(start)
+        return np.array(starts, dtype=np.int64)
 
 
 # What `eegpipe segment` offers without a params.yaml.
-WINDOWINGS = {"mdjpt": WindowingSettings()}
+WINDOWINGS = {
+    "mdjpt": WindowingSettings(),
+    "emod": WindowingSettings(rate_hz=200.0, band_hz=(0.3, 49.0), window_s=10.0, step_s=10.0),
+    "art": WindowingSettings(rate_hz=None, band_hz=(1.0, 49.0), window_s=2.0, step_s=1.8),
+}
 
 
 def segment_dataset(clean: Path, out: Path, *, windowing: str, settings: WindowingSettings) -> None:
@@ -102,7 +123,8 @@ def segment_dataset(clean: Path, out: Path, *, windowing: str, settings: Windowi
     Raises
     ------
     DataProblem
-        A recording whose events, channels or signal are wrong. No store is written then.
+        A recording whose events, channels or signal are wrong, or recordings of several rates where the settings name
+        none. No store is written then.
     UsageProblem
         ``clean`` holds no cleaned recording.
     """
@@ -114,6 +136,8 @@ def segment_dataset(clean: Path, out: Path, *, windowing: str, settings: Windowi
     if not recordings:
         raise UsageProblem(f"{clean}: no cleaned recording (*_desc-clean_eeg.vhdr) in it. Run the clean stage first.")
     about = bids.about(clean)
+    rate_hz = settings.rate_hz or _one_rate(clean, recordings)
+    settings.check(rate_hz)
     sources = {id.stem: bids.recording_digest(clean, id, description="clean") for id in recordings}
 
     def trials() -> Iterator[TrialSegments]:
@@ -125,7 +149,7 @@ def segment_dataset(clean: Path, out: Path, *, windowing: str, settings: Windowi
     header = StoreHeader(
         dataset=about.name,
         windowing=windowing,
-        rate_hz=settings.rate_hz,
+        rate_hz=rate_hz,
         labels=about.labels,
         dtype=settings.dtype,
         attributes={
@@ -140,6 +164,26 @@ def segment_dataset(clean: Path, out: Path, *, windowing: str, settings: Windowi
         },
     )
     write_store(out, trials(), header)
+
+
+def _one_rate(clean: Path, recordings: Sequence[RecordingId]) -> float:
+    """The rate of all cleaned recordings, from their sidecars."""
+    from eegpipe import bids
+
+    rates: dict[float, str] = {}
+    for id in recordings:
+        rate_hz = bids.read_sidecar(clean, id, description="clean").get("SamplingFrequency")
+        if rate_hz is None:  # a damaged sidecar: reading the recording says what is wrong
+            rate_hz = bids.read_recording(clean, id, description="clean").raw.info["sfreq"]
+        rates.setdefault(float(rate_hz), id.stem)
+    if len(rates) > 1:
+        raise DataProblem(
+            f"{clean.name}: SamplingFrequency",
+            ", ".join(f"{rate_hz:g} Hz ({stem})" for rate_hz, stem in sorted(rates.items())),
+            "one rate, because the windowing keeps the recordings' own",
+            "Set rate_hz of the windowing.",
+        )
+    return next(iter(rates))
 
 
 def _left_out(clean: Path) -> list[str]:
@@ -164,7 +208,9 @@ def segment_recording(recording: Recording, settings: WindowingSettings) -> Iter
     stem = recording.id.stem
     rate_hz = float(recording.raw.info["sfreq"])
     names = _scalp_channels(recording)
-    ratio = _ratio(rate_hz, settings, stem)
+    new_rate_hz = settings.rate_hz or rate_hz
+    settings.check(new_rate_hz)
+    ratio = _ratio(rate_hz, new_rate_hz, settings.band_hz[1], stem)
     sections = signal.butter(BUTTERWORTH_ORDER, settings.band_hz, "bandpass", fs=rate_hz, output="sos")
     # The margin covers the anti-alias filter and is a multiple of the denominator, so that it is a whole number of new
     # samples: the grid of new samples then runs through the onset.
@@ -191,7 +237,9 @@ def segment_recording(recording: Recording, settings: WindowingSettings) -> Iter
             skip = int(margin * ratio)
             count = int((stop - start) * ratio)  # rounded down: a window must end before the trial does
             resampled = signal.resample_poly(piece, ratio.numerator, ratio.denominator, axis=1)
-            yield _cut(resampled[:, skip : skip + count], recording, event, start / rate_hz, names, settings)
+            yield _cut(
+                resampled[:, skip : skip + count], recording, event, start / rate_hz, new_rate_hz, names, settings
+            )
 
 
 def _cut(
@@ -199,16 +247,18 @@ def _cut(
     recording: Recording,
     event: Event,
     onset_s: float,
+    rate_hz: float,
     names: tuple[str, ...],
     settings: WindowingSettings,
 ) -> TrialSegments:
     """Windows of one trial (channel, sample), whose first sample is the onset of the event."""
-    width, step = settings.window_samples, settings.step_samples
-    if trial_uv.shape[1] < width:
-        windows = np.empty((0, len(names), width))
+    width = settings.window_samples(rate_hz)
+    starts = settings.starts(trial_uv.shape[1], rate_hz)
+    if len(starts):
+        windows = np.lib.stride_tricks.sliding_window_view(trial_uv, width, axis=1)[:, starts].transpose(1, 0, 2)
     else:
-        windows = np.lib.stride_tricks.sliding_window_view(trial_uv, width, axis=1)[:, ::step].transpose(1, 0, 2)
-    since_onset_s = np.arange(len(windows)) * step / settings.rate_hz
+        windows = np.empty((0, len(names), width))
+    since_onset_s = starts / rate_hz
     assert event.stimulus is not None  # _spans has seen to it
     return TrialSegments(
         eeg=windows,
@@ -238,21 +288,21 @@ def _scalp_channels(recording: Recording) -> tuple[str, ...]:
     return names
 
 
-def _ratio(rate_hz: float, settings: WindowingSettings, stem: str) -> Fraction:
+def _ratio(rate_hz: float, new_rate_hz: float, upper_hz: float, stem: str) -> Fraction:
     """New rate / old rate as a small exact fraction."""
-    ratio = (Fraction(settings.rate_hz) / Fraction(rate_hz)).limit_denominator(10_000)
-    if abs(float(ratio) * rate_hz - settings.rate_hz) > 1e-9 * settings.rate_hz:
+    ratio = (Fraction(new_rate_hz) / Fraction(rate_hz)).limit_denominator(10_000)
+    if abs(float(ratio) * rate_hz - new_rate_hz) > 1e-9 * new_rate_hz:
         raise DataProblem(
             f"{stem}: SamplingFrequency",
             f"{rate_hz!r} Hz",
-            f"a rate with a simple ratio to {settings.rate_hz:g} Hz",
+            f"a rate with a simple ratio to {new_rate_hz:g} Hz",
             "Check the rate in the file's header, or choose another rate_hz.",
         )
-    if settings.band_hz[1] >= rate_hz / 2:
+    if upper_hz >= rate_hz / 2:
         raise DataProblem(
             f"{stem}: SamplingFrequency",
             f"{rate_hz:g} Hz",
-            f"more than {2 * settings.band_hz[1]:g} Hz, twice the upper band edge",
+            f"more than {2 * upper_hz:g} Hz, twice the upper band edge",
             "Lower the upper edge of band_hz.",
         )
     return ratio

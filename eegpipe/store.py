@@ -112,6 +112,12 @@ def open_store(path: Path) -> xarray.Dataset:
     return xarray.open_zarr(path, chunks=None)
 
 
+def channel_names(path: Path) -> tuple[str, ...]:
+    """Names of the channels of a store; nothing else of it is read."""
+    with open_store(path) as store:
+        return tuple(str(name) for name in store["channel"].to_numpy())
+
+
 def store_digest(path: Path) -> str:
     """SHA-256 over the names and bytes of all files of a store, in natural order of their names."""
     path = Path(path)

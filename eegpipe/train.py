@@ -19,9 +19,9 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,18 +31,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import eegpipe
-from eegpipe import progress
+from eegpipe import methods, progress
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.fingerprint import code_digest, digest
 from eegpipe.loader import Segments
+from eegpipe.methods import Method, MethodConfig, Request, weight_of_cda
 from eegpipe.models.card import model_card
-from eegpipe.models.mdjpt import Mdjpt, MdjptConfig, MdjptObjective, extract_features
-from eegpipe.models.settings import CDA_LAMBDA, PretrainSettings
+from eegpipe.models.settings import MdjptTraining, PretrainSettings
 
-__all__ = ["Encoder", "Objective", "PretrainSettings", "fit", "load_pretrained", "pretrain"]
+__all__ = ["Encoder", "MdjptTraining", "Objective", "PretrainSettings", "fit", "load_pretrained", "pretrain"]
 
-# Source files whose change makes a checkpoint worthless.
-_CODE = ("eegpipe.train", "eegpipe.losses", "eegpipe.samplers", "eegpipe.models", "eegpipe.channels")
+# Source files whose change makes a checkpoint worthless, whatever the method.
+_CODE = ("eegpipe.train", "eegpipe.methods", "eegpipe.losses", "eegpipe.models", "eegpipe.channels")
 
 
 class Objective(Protocol):
@@ -50,6 +50,11 @@ class Objective(Protocol):
 
     @property
     def model(self) -> nn.Module: ...
+
+    @property
+    def config(self) -> Any:
+        """The settings of the network with every switch set."""
+        ...
 
     def __call__(self, number: int) -> dict[str, Tensor]:
         """Scalar terms of the ``number``-th draw; ``loss`` is minimised, the others are logged. A term that belongs to
@@ -61,26 +66,32 @@ def pretrain(
     sources: Sequence[Segments],
     out: Path,
     *,
-    config: MdjptConfig,
+    config: MethodConfig,
     settings: PretrainSettings,
     cda_lambda: float | None = None,
+    channels_of: Mapping[str, Sequence[str]] | None = None,
     seed: int,
     device: str = "cpu",
     threads: int = 1,
 ) -> None:
-    """Pre-train mdJPT on several data sets and write the encoder's folder.
+    """Pre-train on several data sets and write the encoder's folder.
 
     Parameters
     ----------
     sources : sequence of Segments
-        One per data set, all of one rate and one window length. Their order does not matter.
+        One per data set; their order does not matter. mdJPT needs one rate and one window length.
     out : Path
         The folder to write; an earlier encoder there is replaced. While training runs, a checkpoint lies beside it
         (``.<name>.checkpoint``); the same call continues from it after a kill.
-    config : MdjptConfig
+    config : MdjptConfig, EmodConfig or ArtConfig
+        Its type says which method.
     settings : PretrainSettings
+        Of the same method: ``MdjptTraining``, ``EmodTraining`` or ``ArtTraining``.
     cda_lambda : float or None
-        Weight of CDA; None: the variant's (0.02 described, 0.01 released).
+        mdJPT's weight of CDA; None: the variant's (0.02 described, 0.01 released). Means nothing to other methods.
+    channels_of : mapping or None
+        Names of the channels of data sets that are not trained on, normally of the target. Only ART's
+        ``channel_set: intersection`` reads them.
     seed : int
         Of the initial weights and the draws.
     device : str
@@ -92,34 +103,46 @@ def pretrain(
     Raises
     ------
     DataProblem
-        If a data set cannot be used (one subject, no shared stimuli, no scalp channel, flat or non-finite signal), or
-        a loss becomes non-finite.
+        If a data set cannot be used (one subject, no shared stimuli, no scalp channel, no valence, flat or non-finite
+        signal), or a loss becomes non-finite.
     UsageProblem
-        If ``out`` is something else than an encoder, the sources do not fit together, or the device does not exist.
+        If ``out`` is something else than an encoder, the sources or the settings do not fit together, or the device
+        does not exist.
     """
     out = Path(out)
-    _check_request(sources, out, device)
+    method = methods.of_config(config)
+    _check_request(sources, out, device, method, settings)
     sources = sorted(sources, key=lambda segments: segments.dataset)
-    config = config.resolved()
-    weight = CDA_LAMBDA[config.variant] if cda_lambda is None else cda_lambda
-    manifest = _manifest(sources, config, settings, weight, seed)
     checkpoint = out.with_name(f".{out.name}.checkpoint")
     rows = [_rows_digest(segments) for segments in sources]
-    identity = digest(manifest, asdict(config), rows, device, threads, code_digest(*_CODE, packages=("torch",)))
     with _reproducible(threads):
-        objective = MdjptObjective(
-            sources, config, cda_lambda=weight, most_stimuli=settings.most_stimuli, seed=seed, device=device
+        objective = method.objective(Request(sources, config, settings, cda_lambda, channels_of or {}, seed, device))
+        settings = _with_steps(settings, objective, method)
+        manifest = _manifest(sources, method, objective, settings, cda_lambda, seed)
+        code = code_digest(*_CODE, *method.code, packages=("torch",))
+        identity = digest(manifest, asdict(objective.config), rows, device, threads, code)
+        log = fit(
+            objective,
+            settings,
+            title=f"pre-training {method.title}",
+            checkpoint=checkpoint,
+            identity=identity,
+            shown=method.shown,
         )
-        objective.model.recompute = settings.recompute
-        log = fit(objective, settings, title="pre-training mdJPT", checkpoint=checkpoint, identity=identity)
-    _write_folder(out, objective.model, config, manifest, log)
+    _write_folder(out, objective.model, asdict(objective.config), manifest, log)
     checkpoint.unlink(missing_ok=True)
 
 
 def fit(
-    objective: Objective, settings: PretrainSettings, *, title: str, checkpoint: Path, identity: str
+    objective: Objective,
+    settings: PretrainSettings,
+    *,
+    title: str,
+    checkpoint: Path,
+    identity: str,
+    shown: Sequence[str] = ("loss",),
 ) -> list[dict[str, float]]:
-    """Minimise with Adam; returns the mean of every term for each epoch.
+    """Minimise with Adam or AdamW; returns the mean of every term for each epoch. ``shown``: terms that are displayed.
 
     After each epoch the state is written to ``checkpoint`` (beside, then renamed). A checkpoint of the same
     ``identity`` is continued, any other is ignored and overwritten.
@@ -130,14 +153,18 @@ def fit(
         If a term is not finite, with epoch, step and data set.
     """
     model = objective.model.train()
-    optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    settings = _with_steps(settings, objective)
+    steps = settings.steps_per_epoch or 1
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser]
+    optimiser = kind(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     log = _resume(checkpoint, identity, model, optimiser)
-    steps = settings.steps_per_epoch
     with progress.bar(title, settings.epochs * steps) as advance:
         if log:
             advance(len(log) * steps)
         for epoch in range(len(log), settings.epochs):
             total: dict[str, float] = {}
+            for group in optimiser.param_groups:
+                group["lr"] = settings.rate(epoch)
             for step in range(steps):
                 optimiser.zero_grad()
                 for draw in range(settings.draws_per_step):
@@ -149,13 +176,24 @@ def fit(
                 if settings.gradient_clip:
                     nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
                 optimiser.step()
-                advance(
-                    note=", ".join(f"{name} {values[name]:.3f}" for name in ("loss", "isa", "cda") if name in values)
-                )
+                advance(note=", ".join(f"{name} {values[name]:.3f}" for name in shown if name in values))
             draws = steps * settings.draws_per_step
             log.append({"epoch": epoch + 1} | {name: value / draws for name, value in total.items()})
             _save_checkpoint(checkpoint, identity, model, optimiser, log)
     return log
+
+
+def _with_steps(settings: PretrainSettings, objective: Objective, method: Method | None = None) -> PretrainSettings:
+    """The same with a number of steps."""
+    if settings.steps_per_epoch is not None:
+        return settings
+    steps = getattr(objective, "steps_per_epoch", None)
+    if steps is None:
+        raise UsageProblem(
+            f"steps_per_epoch: none given, and {method.title if method else 'the method'} does not say what an epoch "
+            "is. Set a number of steps."
+        )
+    return replace(settings, steps_per_epoch=steps)
 
 
 @dataclass
@@ -163,34 +201,42 @@ class Encoder:
     """A frozen pre-trained network with what it was made from.
 
     manifest : dict
-        ``method``, ``variant``, ``datasets`` (for each: ``store`` digest, ``subjects``, ``stimuli`` by name),
-        ``rate_hz``, ``settings``, ``cda_lambda``, ``seed``.
+        ``method``, ``variant``, ``labels``, ``datasets`` (for each: ``store`` digest, ``subjects``, ``stimuli`` by
+        name, ``rate_hz``, ``window_samples``), ``settings``, ``seed`` and, by method, more.
     """
 
-    model: Mdjpt
+    model: Any
     manifest: dict[str, Any]
+    method: Method
 
     @property
-    def width(self) -> int:
-        """Numbers per segment."""
-        return self.model.config.maps
+    def width(self) -> int | None:
+        """Numbers per segment; None: depends on the channels of the segments (ART)."""
+        return self.method.width(self.model.config)
+
+    @property
+    def across(self) -> bool:
+        """Whether the features of a segment depend on which other segments of its subject are given."""
+        return self.method.across(self.model.config)
 
     def features(self, segments: Segments) -> np.ndarray:
-        """(n, width) float32; which windows are normalised together: :func:`models.mdjpt.extract_features`.
+        """(n, d) float32; which windows are normalised together: ``extract_features`` of the method's module.
 
         Raises
         ------
         DataProblem
-            If the rate differs from that of pre-training, or the data cannot be used.
+            If the method has one rate and the segments another, or the data cannot be used.
+        UsageProblem
+            If windows or channels do not fit the network.
         """
-        if segments.rate_hz != self.manifest["rate_hz"]:
+        if self.method.one_windowing and segments.rate_hz != self.manifest["rate_hz"]:
             raise DataProblem(
                 f"{segments.dataset}: segments",
                 f"{segments.rate_hz:g} Hz",
                 f"{self.manifest['rate_hz']:g} Hz, as in pre-training",
                 "Use segments of the windowing that the encoder was pre-trained on.",
             )
-        return extract_features(self.model, segments)
+        return self.method.features(self.model, segments)
 
 
 def load_pretrained(path: Path | str, *, device: str = "cpu") -> Encoder:
@@ -199,7 +245,7 @@ def load_pretrained(path: Path | str, *, device: str = "cpu") -> Encoder:
     Raises
     ------
     UsageProblem
-        If there is no such folder or device, or it holds no encoder.
+        If there is no such folder or device, it holds no encoder, or one of a method that is not known here.
     DataProblem
         If the weights do not belong to the configuration.
     """
@@ -208,8 +254,9 @@ def load_pretrained(path: Path | str, *, device: str = "cpu") -> Encoder:
     if not (path / "manifest.json").is_file():
         raise UsageProblem(f"{path}: no pre-trained encoder here (no manifest.json). Run the pretrain stage first.")
     manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    method = methods.get(str(manifest.get("method")))
     values = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    model = Mdjpt(MdjptConfig(**values | {"dilations": tuple(values["dilations"])}))
+    model = method.network(method.read_config(values))
     weights = load_file(path / "weights.safetensors")
     try:
         model.load_state_dict(weights)
@@ -221,11 +268,18 @@ def load_pretrained(path: Path | str, *, device: str = "cpu") -> Encoder:
             "those of the network in config.json",
             "Restore the folder (dvc checkout) or pre-train again.",
         ) from None
-    return Encoder(model.to(device).eval().requires_grad_(False), manifest)
+    return Encoder(model.to(device).eval().requires_grad_(False), manifest, method)
 
 
-def _check_request(sources: Sequence[Segments], out: Path, device: str) -> None:
+def _check_request(
+    sources: Sequence[Segments], out: Path, device: str, method: Method, settings: PretrainSettings
+) -> None:
     _check_device(device)
+    if not isinstance(settings, method.training):
+        raise UsageProblem(
+            f"{method.title} is trained by {method.training.__name__}, found {type(settings).__name__}. "
+            "Give network and training of one method."
+        )
     if not sources:
         raise UsageProblem("Pre-training needs at least one data set.")
     names = [segments.dataset for segments in sources]
@@ -235,9 +289,11 @@ def _check_request(sources: Sequence[Segments], out: Path, device: str) -> None:
         ("rate", [f"{segments.rate_hz:g} Hz" for segments in sources]),
         ("window length", [f"{segments.eeg.shape[-1]} samples" for segments in sources]),
     ):
-        if len(set(values)) > 1:
+        if method.one_windowing and len(set(values)) > 1:
             found = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
-            raise UsageProblem(f"The sources must share one {what}, found {found}. Use stores of one windowing.")
+            raise UsageProblem(
+                f"{method.title}: the sources must share one {what}, found {found}. Use stores of one windowing."
+            )
     if out.exists() and not (out / "manifest.json").is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise UsageProblem(f"{out}: exists and is no pre-trained encoder; it would be replaced. Choose another folder.")
 
@@ -271,7 +327,7 @@ def _check_finite(values: dict[str, float], epoch: int, step: int) -> None:
         raise DataProblem(
             f"pre-training, epoch {epoch + 1}, step {step + 1}",
             ", ".join(f"{name} = {values[name]}" for name in bad),
-            "finite losses (a term isa_<name> belongs to that data set)",
+            "finite losses (a term that ends in the name of a data set belongs to it)",
             "Look at that data set's segments, lower learning_rate, or set gradient_clip (1.0 is a usual value).",
         )
 
@@ -310,39 +366,52 @@ def _rows_digest(segments: Segments) -> str:
 
 
 def _manifest(
-    sources: Sequence[Segments], config: MdjptConfig, settings: PretrainSettings, cda_lambda: float, seed: int
+    sources: Sequence[Segments],
+    method: Method,
+    objective: Objective,
+    settings: PretrainSettings,
+    cda_lambda: float | None,
+    seed: int,
 ) -> dict[str, Any]:
-    return {
-        "method": "mdjpt",
-        "variant": config.variant,
+    left_out: Mapping[str, int] = getattr(objective, "left_out", {})
+    manifest: dict[str, Any] = {
+        "method": method.name,
+        "variant": objective.config.variant,
+        "labels": method.labels,
         "datasets": {
             segments.dataset: {
                 "store": segments.digest,
+                # All that is in the store, also where segments are left out: nobody is called unseen by mistake.
                 "subjects": [segments.subject_names[index] for index in np.unique(segments.subject)],
                 "stimuli": [segments.stimulus_names[int(key)] for key in np.unique(segments.stimulus)],
                 "segments": len(segments.subject),
+                **({"left_out": left_out[segments.dataset]} if segments.dataset in left_out else {}),
+                "rate_hz": float(segments.rate_hz),
+                "window_samples": int(segments.eeg.shape[-1]),
             }
             for segments in sources
         },
         "windowing": sources[0].windowing,
-        "rate_hz": float(sources[0].rate_hz),
-        "window_samples": int(sources[0].eeg.shape[-1]),
         "settings": asdict(settings),
-        "cda_lambda": float(cda_lambda),
         "seed": seed,
         "versions": {"eegpipe": eegpipe.__version__, "torch": str(torch.__version__)},
     }
+    if method.one_windowing:
+        manifest |= {"rate_hz": float(sources[0].rate_hz), "window_samples": int(sources[0].eeg.shape[-1])}
+    if method.name == "mdjpt":
+        manifest["cda_lambda"] = float(weight_of_cda(objective.config, cda_lambda))
+    return manifest
 
 
 def _write_folder(
-    out: Path, model: nn.Module, config: MdjptConfig, manifest: dict[str, Any], log: list[dict[str, float]]
+    out: Path, model: nn.Module, config: dict[str, Any], manifest: dict[str, Any], log: list[dict[str, float]]
 ) -> None:
     staged = out.with_name(f".{out.name}.partial")
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, staged / "weights.safetensors")
-    (staged / "config.json").write_text(_json(asdict(config)), encoding="utf-8")
+    (staged / "config.json").write_text(_json(config), encoding="utf-8")
     (staged / "log.csv").write_text(_table(log), encoding="utf-8")
     (staged / "README.md").write_text(model_card(manifest, config, log), encoding="utf-8")
     (staged / "manifest.json").write_text(_json(manifest), encoding="utf-8")

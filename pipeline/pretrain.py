@@ -1,26 +1,32 @@
 """Stage `pretrain`: one method on all data sets but the target."""
 
+import json
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from eegpipe.loader import load
-from eegpipe.params import Params
+from eegpipe.params import MethodParams, Params, Size
 from eegpipe.runtime import Runtime
+from eegpipe.store import channel_names
 from eegpipe.train import pretrain
 
 import stage
 
 
-def main(params: Params, runtime: Runtime, method: str, target: str, segments: str, out: str, curve: str) -> None:
-    sizes = {"mdjpt": params.mdjpt}
+def main(
+    params: Params, runtime: Runtime, method: str, target: str, own: str, segments: str, out: str, curve: str
+) -> None:
+    sizes: dict[str, Mapping[Size, MethodParams]] = {"mdjpt": params.mdjpt, "emod": params.emod, "art": params.art}
     chosen = sizes[method][params.size]
     pretrain(
         [load(Path(segments) / f"{dataset}.zarr") for dataset in params.sources if dataset != target],
         Path(out),
         config=chosen.model,
         settings=chosen.training,
-        cda_lambda=params.cda_lambda,
+        **json.loads(Path(own).read_text(encoding="utf-8")),
+        channels_of={target: channel_names(Path(segments) / f"{target}.zarr")},
         seed=params.seed,
         device=runtime.device,
     )

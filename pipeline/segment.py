@@ -11,7 +11,8 @@ import stage
 
 
 def main(params: Params, _: Runtime, clean: str, windowing: str, out: str) -> None:
-    segment_dataset(Path(clean), Path(out), windowing=windowing, settings=params.windowing[windowing])
+    settings = params.windowing[windowing][params.size]
+    segment_dataset(Path(clean), Path(out), windowing=windowing, settings=settings)
 
 
 if __name__ == "__main__":

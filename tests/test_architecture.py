@@ -10,6 +10,8 @@ import sys
 import pytest
 import yaml
 
+from eegpipe.methods import METHODS
+
 from import_graph import ROOT, closure, imports
 
 FILES = sorted((ROOT / "eegpipe").rglob("*.py"))
@@ -139,6 +141,10 @@ def test_a_stage_declares_the_settings_it_uses(name):
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
     }
-    # ${item.method}.${size} stands for mdjpt.demo; `size` only chooses between entries that are declared themselves.
-    declared = {re.sub(r"\$\{item\.method\}", "mdjpt", entry).split(".")[0] for entry in stage.get("params", [])}
+    # ${item.method}.${size} stands for mdjpt.demo and others; `size` only chooses between entries that are declared.
+    declared = {
+        re.sub(r"\$\{item\.method\}", method, entry).split(".")[0]
+        for entry in stage.get("params", [])
+        for method in METHODS
+    }
     assert declared == used - {"size"}, f"stage {name}: declares {sorted(declared)}, uses {sorted(used - {'size'})}"

@@ -834,7 +834,7 @@ def test_one_line_of_settings_takes_it_through_the_stages(folder, tmp_path):
     settings = CleanSettings(ica=IcaSettings(enabled=False))
     outcomes = clean_dataset(project / "bids", project / "clean", settings, workers=1)
     assert [outcome.status for outcome in outcomes] == ["done"] * 3
-    windowing = load_params(project / "params.yaml").windowing["mdjpt"]
+    windowing = load_params(project / "params.yaml").windowing["mdjpt"]["demo"]
     segment_dataset(project / "clean", project / "mine.zarr", windowing="mdjpt", settings=windowing)
     assert about(project / "bids").name == "mine"
     recording = read_recording(project / "clean", RecordingId("02", task="film"), description="clean")

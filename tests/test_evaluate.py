@@ -22,6 +22,8 @@ CLEAN = ("fewshot_subject_stimulus", "zeroshot_subject_stimulus")
 class Recorder:
     """An encoder of differential entropies that remembers what it was given. It saw one other data set."""
 
+    across = True
+
     def __init__(self, **seen):
         self.manifest = {"datasets": {"other": {"store": "x", "subjects": ["01"], "stimuli": ["other/01"]}} | seen}
         self.given = []

@@ -411,7 +411,8 @@ def good_model(tmp_path_factory):
         folder / "weights.safetensors",
     )
     (folder / "config.json").write_text(json.dumps(asdict(config)))
-    seen = {"deap": {"store": "ab" * 32, "subjects": ["01", "02"], "stimuli": ["deap/01"], "segments": 40}}
+    used = {"store": "ab" * 32, "subjects": ["01", "02"], "stimuli": ["deap/01"], "segments": 40}
+    seen = {"deap": used | {"rate_hz": 125.0, "window_samples": 625}}
     manifest = {"method": "mdjpt", "variant": "described", "datasets": seen, "rate_hz": 125.0, "seed": 1}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "log.csv").write_text("epoch,loss\n1,3.5\n2,3.25\n")
@@ -424,7 +425,15 @@ def test_model(good_model):
     assert report.ok, report.findings
     assert (report.kind, fact(report, "data sets seen"), fact(report, "last loss")) == ("model", ["deap"], 3.25)
     assert report.contents == [
-        {"data set": "deap", "subjects": 2, "stimuli": 1, "segments": 40, "store": "abababababab"}
+        {
+            "data set": "deap",
+            "subjects": 2,
+            "stimuli": 1,
+            "segments": 40,
+            "rate (Hz)": 125.0,
+            "window (samples)": 625,
+            "store": "abababababab",
+        }
     ]
 
 

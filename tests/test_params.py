@@ -12,8 +12,18 @@ import yaml
 
 from eegpipe.clean.settings import CleanSettings
 from eegpipe.errors import UsageProblem
-from eegpipe.models.settings import MdjptConfig, PretrainSettings
-from eegpipe.params import MdjptParams, Params, load
+from eegpipe.models.art_settings import (
+    DEMO,
+    DEMO_FINE_TUNE,
+    DEMO_GAT,
+    ArtConfig,
+    ArtTraining,
+    FineTuneSettings,
+    GatConfig,
+)
+from eegpipe.models.emod_settings import EmodConfig, EmodFineTuning, EmodTraining
+from eegpipe.models.settings import MdjptConfig, MdjptTraining
+from eegpipe.params import ArtParams, EmodParams, MdjptParams, Params, load
 from eegpipe.protocols import SplitSettings
 from eegpipe.segment import WINDOWINGS
 
@@ -59,9 +69,14 @@ def test_the_committed_file_is_right_and_names_every_setting():
 def test_the_commands_without_a_file_do_what_the_file_says():
     params = load(COMMITTED)
     assert params.clean == CleanSettings()
-    assert params.windowing == WINDOWINGS
+    assert {name: sizes["paper"] for name, sizes in params.windowing.items()} == WINDOWINGS
     assert params.split == SplitSettings()
-    assert params.mdjpt["paper"] == MdjptParams(MdjptConfig(), PretrainSettings())
+    assert params.mdjpt["paper"] == MdjptParams(MdjptConfig(), MdjptTraining())
+    assert params.emod["paper"] == EmodParams(EmodConfig(), EmodTraining(), EmodFineTuning())
+    assert params.art["paper"] == ArtParams(ArtConfig(), ArtTraining(), GatConfig(), FineTuneSettings())
+    # ART's own tests take the demo from the code.
+    demo = params.art["demo"]
+    assert (demo.model, demo.graph, demo.finetune) == (DEMO, DEMO_GAT, DEMO_FINE_TUNE)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +93,14 @@ def test_the_commands_without_a_file_do_what_the_file_says():
         ("targets", ["sed"], ["targets", "sed", "Did you mean 'seed'?"]),
         ("raw", {"sed": "x"}, ["raw", "Did you mean 'seed'?"]),
         ("sources", ["seed"], ["sources", "nothing but the target 'seed'"]),
-        ("windowing.mdjpt.band_hz", [47.0, 0.5], ["band_hz"]),
+        ("windowing.mdjpt.demo.band_hz", [47.0, 0.5], ["band_hz"]),
+        ("methods", ["mdjpt", "emodd"], ["methods", "'emod' or 'art'"]),
+        ("fine_tuned", ["mdjpt"], ["fine_tuned", "'emod' or 'art'"]),
+        ("windowings", ["mdjpt"], ["methods: unknown name 'emod'", "methods: unknown name 'art'"]),
+        ("emod.demo.model.hidden", 15, ["emod", "hidden (15)", "heads"]),
+        ("art.paper.model.variant", "released", ["art", "no code of this method is public"]),
+        ("art.demo.graph.hiden", 15, ["art.demo.graph.hiden", "Did you mean 'hidden'?"]),
+        ("emod.demo.training.most_stimuli", 3, ["emod.demo.training.most_stimuli", "unknown setting"]),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(tmp_path, key, value, said):

@@ -38,6 +38,7 @@ FAILED = "sub-06_task-emotion"
 class HalfBlind:
     """An encoder that sees every other channel only."""
 
+    across = True
     manifest = {"datasets": {"other": {"store": "x", "subjects": ["01"], "stimuli": ["other/01"]}}}  # noqa: RUF012
 
     def features(self, segments):

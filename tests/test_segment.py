@@ -1,5 +1,7 @@
 """Windows on the stimulus clock: right to the sample at every rate, and never across a border."""
 
+from dataclasses import replace
+
 import mne
 import numpy as np
 import pytest
@@ -132,6 +134,56 @@ def test_windows_of_a_trial_lie_inside_it_when_trials_touch_in_one_block():
         assert trial.trial == event.trial
         assert all(event.onset_s - 0.0025 <= start for start in trial.recording_time)
         assert all(start + 5 <= event.onset_s + event.duration_s + 0.005 for start in trial.recording_time)
+
+
+@pytest.mark.parametrize("rate_hz", [128.0, 200.0, 250.0, 500.0])
+def test_the_recordings_own_rate_and_a_step_between_samples(rate_hz):
+    """Window i begins at the sample nearest to 1.8 i s, and its times say where; no sample is changed by resampling."""
+    settings = WindowingSettings(rate_hz=None, band_hz=(1.0, 49.0), window_s=2.0, step_s=1.8)
+    onset = 37
+    t = samples(40, rate_hz)
+    noise = np.random.default_rng(2).normal(0, 10, len(t))
+    recording = make_recording(noise, [stimulus(onset / rate_hz, 30)], rate_hz)
+    (trial,) = segment_recording(recording, settings)
+    starts = [round(float(np.round(1.8 * rate_hz * i, 6))) for i in range(len(trial.eeg))]
+    assert len(trial.eeg) == 16  # 27.0 + 2 s end within 30 s, 28.8 + 2 s do not
+    np.testing.assert_array_equal(trial.stimulus_time, np.array(starts) / rate_hz)
+    np.testing.assert_allclose(trial.stimulus_time, 1.8 * np.arange(16), rtol=0, atol=0.5 / rate_hz + 1e-9)
+    np.testing.assert_allclose(trial.recording_time, onset / rate_hz + trial.stimulus_time, rtol=0, atol=1e-9)
+    assert trial.eeg.shape[2] == round(2 * rate_hz)
+    whole = replace(settings, window_s=30.0, step_s=30.0)
+    (uncut,) = segment_recording(recording, whole)
+    for window, start in zip(trial.eeg, starts, strict=True):
+        np.testing.assert_array_equal(window, uncut.eeg[0][:, start : start + round(2 * rate_hz)])
+
+
+def test_half_a_sample_is_rounded_the_same_way_everywhere():
+    """2.5 samples a step: up at every half, whatever the rounding of products."""
+    settings = WindowingSettings(rate_hz=None, band_hz=(1.0, 30.0), window_s=0.1, step_s=0.025)
+    assert settings.starts(30, 100.0).tolist() == [0, 3, 5, 8, 10, 13, 15, 18, 20]
+    assert settings.starts(9, 100.0).tolist() == []
+
+
+def test_one_rate_a_store(tmp_path):
+    from eegpipe import bids
+    from eegpipe.loader import load
+
+    settings = WindowingSettings(rate_hz=None, band_hz=(1.0, 49.0), window_s=2.0, step_s=1.8)
+    clean = write_clean(tmp_path / "clean")
+    segment_dataset(clean, tmp_path / "seed.zarr", windowing="art", settings=settings)
+    segments = load(tmp_path / "seed.zarr")
+    assert (segments.rate_hz, segments.eeg.shape[2]) == (200.0, 400)
+    other = make_recording(np.random.default_rng(1).normal(0, 20, 3000), [stimulus(0, 9)], 250.0, subject="11")
+    bids.write_recording(other, clean, description="clean")
+    with pytest.raises(DataProblem, match=r"200 Hz \(sub-9.*250 Hz \(sub-11.*expected one rate.*Set rate_hz"):
+        segment_dataset(clean, tmp_path / "b.zarr", windowing="art", settings=settings)
+    assert not (tmp_path / "b.zarr").exists()
+
+
+def test_a_rate_of_its_own_that_the_band_does_not_fit():
+    settings = WindowingSettings(rate_hz=None, band_hz=(1.0, 49.0), window_s=2.0, step_s=1.8)
+    with pytest.raises(UsageProblem, match="end below half the rate"):
+        list(segment_recording(make_recording(np.zeros(3000), [stimulus(0, 20)], 90.0), settings))
 
 
 @pytest.mark.parametrize("seconds", [4.99, 5.0, 6.992, 7.0, 7.008, 63.0])

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from eegpipe import train
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.models.mdjpt import MdjptConfig
-from eegpipe.train import PretrainSettings, fit, load_pretrained
+from eegpipe.train import MdjptTraining, PretrainSettings, fit, load_pretrained
 
 from stimulus_locked import segments
 
@@ -32,7 +32,7 @@ CONFIG = MdjptConfig(
     attention_patches=3,
     pool_patches=3,
 )
-SETTINGS = PretrainSettings(epochs=3, steps_per_epoch=3, learning_rate=3e-3)
+SETTINGS = MdjptTraining(epochs=3, steps_per_epoch=3, learning_rate=3e-3)
 pretrain = partial(train.pretrain, threads=1)  # two threads of a test only wait for each other where cores are shared
 
 
@@ -96,7 +96,7 @@ class TestFolder:
 
     def test_card(self, trained):
         card = (trained / "README.md").read_text()
-        assert "| beta | 3 | 4 | 36 |" in card
+        assert "| beta | 3 | 4 | 36 | 125 | 5 |" in card
         for section in ("## Data", "## Training", "## Limits", "## Licence"):
             assert section in card
 
@@ -119,7 +119,7 @@ class TestFolder:
 class TestLearning:
     def test_isa_falls_below_chance(self, tmp_path):
         """Shared signal is found and learned; where nothing is shared, embeddings do not beat no information."""
-        settings = PretrainSettings(epochs=2, steps_per_epoch=10, learning_rate=1e-2)
+        settings = MdjptTraining(epochs=2, steps_per_epoch=10, learning_rate=1e-2)
         ratio = {}
         for name, shared in (("locked", 3.0), ("noise", 0.0)):
             data = segments(name, stimuli=6, windows=4, shared=shared)

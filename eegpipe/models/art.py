@@ -301,8 +301,13 @@ class ArtObjective:
 
     @property
     def items(self) -> int:
-        """Channels of windows in all sources: an epoch of the paper is ``items / batch_items`` draws."""
+        """Channels of windows in all sources."""
         return self._sampler.items
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Draws that take as many items as there are; at least 1."""
+        return max(1, round(self.items / self.config.batch_items))
 
     def __call__(self, number: int) -> dict[str, Tensor]:
         """The terms of the ``number``-th draw, scalars: ``loss``; ``chance``, the loss where all embeddings are alike;

@@ -14,8 +14,8 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 
 from eegpipe.errors import UsageProblem
 from eegpipe.models.channel_schema import ChannelSet, vocabulary
+from eegpipe.models.settings import Count, PretrainSettings
 
-Count = Annotated[int, Ge(1)]
 Rate = Annotated[float, Ge(0), Lt(1)]  # of dropout
 
 
@@ -99,6 +99,18 @@ class ArtConfig:
 
 
 @dataclass(frozen=True)
+class ArtTraining(PretrainSettings):
+    """Pre-training of ART."""
+
+    epochs: Annotated[int, Ge(0)] = 100  # (paper: up to 100)
+    steps_per_epoch: Count | None = None  # channels of windows in all sources / batch_items (ours)
+    optimiser: Literal["adam", "adamw"] = "adamw"  # (ocr)
+    learning_rate: Annotated[float, Gt(0)] = 3e-4  # (ocr)
+    schedule: Literal["constant", "cosine"] = "cosine"  # to 0 (ocr; the end is ours)
+    weight_decay: Annotated[float, Ge(0)] = 7e-4  # the mantissa is certain, the exponent is not (ocr)
+
+
+@dataclass(frozen=True)
 class GatConfig:
     """The classifier over channels."""
 
@@ -146,11 +158,6 @@ class FineTuneSettings:
     # ... in whole trials, or in single windows, which share samples with their neighbours in training.
     validation_unit: Literal["trial", "window"] = "trial"
 
-
-# The paper's pre-training. Given here and not as defaults of the shared settings, which are another paper's.
-LEARNING_RATE = 3e-4  # AdamW, cosine annealing to 0 (ocr)
-WEIGHT_DECAY = 7e-4  # the mantissa is certain, the exponent is not (ocr)
-EPOCHS = 100  # (paper: up to 100)
 
 # Two cores, minutes.
 DEMO = ArtConfig(

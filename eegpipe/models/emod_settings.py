@@ -12,8 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from eegpipe.errors import UsageProblem
+from eegpipe.models.settings import Count, PretrainSettings
 
-Count = Annotated[int, Ge(1)]
 Share = Annotated[float, Ge(0), Lt(1)]
 
 # Every switch of EmodConfig that the variant sets, under the two variants.
@@ -135,6 +135,21 @@ class EmodConfig:
                 f"{self.longest_tokens}, {bins} frequency bins). Use other windows or another tokens_per_s."
             )
         return tokens
+
+
+@dataclass(frozen=True)
+class EmodTraining(PretrainSettings):
+    """Pre-training of EMOD."""
+
+    epochs: Annotated[int, Ge(0)] = 100  # (code)
+    steps_per_epoch: Count | None = None  # the code's: segments of a mean data set / segments of it in a draw
+    optimiser: Literal["adam", "adamw"] = "adamw"  # (code)
+    schedule: Literal["constant", "cosine"] = "cosine"  # (code)
+    final_learning_rate: Annotated[float, Ge(0)] = 1e-7  # (code)
+    gradient_clip: Annotated[float, Ge(0)] = 3.0  # (code)
+    # Windows of a data set that pass the encoder together; 0: all of the draw. Memory only, but for dropout's masks.
+    windows_at_once: Annotated[int, Ge(0)] = 12  # (ours)
+    recompute: bool = True  # pass the encoder twice instead of keeping its activations (ours)
 
 
 @dataclass(frozen=True)

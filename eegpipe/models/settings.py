@@ -6,6 +6,7 @@ Defaults are the papers' values. Sources: *paper* is arXiv 2510.22197 (mdJPT), *
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -103,15 +104,37 @@ class MdjptConfig:
 
 @dataclass(frozen=True)
 class PretrainSettings:
-    """The optimisation, the same for every method."""
+    """The optimisation, the same for every method. What only one method has is in a class of its own that extends it.
+
+    The learning rate is a function of the epoch alone, so that a run that was killed continues exactly.
+    """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     epochs: Annotated[int, Ge(0)] = 20  # saved run of the code; 0: random weights, a control for evaluation
-    steps_per_epoch: Count = 1024  # optimiser steps (code; its 2-GPU default makes 512 of two draws each)
+    # Optimiser steps (code; its 2-GPU default makes 512 of two draws each). None: what the method's paper calls an
+    # epoch of these data, where it says so.
+    steps_per_epoch: Count | None = 1024
     draws_per_step: Count = 1  # batches whose gradients are averaged before a step
-    most_stimuli: Annotated[int, Ge(0)] = 0  # stimuli of a data set in a draw, chosen anew each time; 0: all (code)
-    learning_rate: Annotated[float, Gt(0)] = 5e-4  # Adam, constant (paper, code)
-    weight_decay: Annotated[float, Ge(0)] = 1e-4  # Adam's coupled L2 (paper, code)
+    optimiser: Literal["adam", "adamw"] = "adam"  # (paper, code)
+    learning_rate: Annotated[float, Gt(0)] = 5e-4  # of the first epoch (paper, code)
+    # "cosine": falls to final_learning_rate, epoch by epoch, and would reach it in the epoch after the last.
+    schedule: Literal["constant", "cosine"] = "constant"  # (paper, code)
+    final_learning_rate: Annotated[float, Ge(0)] = 0.0  # of "cosine"; a constant rate has none
+    weight_decay: Annotated[float, Ge(0)] = 1e-4  # Adam: coupled L2 (paper, code); AdamW: decoupled
     gradient_clip: Annotated[float, Ge(0)] = 0.0  # largest norm of the gradient; 0: no clipping (code)
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        rest = (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+        return self.final_learning_rate + (self.learning_rate - self.final_learning_rate) * rest
+
+
+@dataclass(frozen=True)
+class MdjptTraining(PretrainSettings):
+    """Pre-training of mdJPT."""
+
+    most_stimuli: Annotated[int, Ge(0)] = 0  # stimuli of a data set in a draw, chosen anew each time; 0: all (code)
     recompute: bool = False  # compute blocks twice instead of keeping their activations: slower, far less memory (ours)
