@@ -371,7 +371,10 @@ def pretrain(
 @app.command()
 @reports_problems
 def evaluate(
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="mdjpt, emod or art (with --model), or de.")],
+    method: Annotated[
+        str,
+        typer.Argument(metavar="METHOD", help="mdjpt, emod, art, emod_finetuned or art_finetuned with --model; de."),
+    ],
     store: Annotated[Path, typer.Argument(metavar="STORE", help="The target's segment store.")],
     splits: Annotated[Path, typer.Argument(metavar="SPLITS", help="Folder of manifests that `eegpipe split` wrote.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for metrics.json, predictions and plot data.")],
@@ -385,9 +388,15 @@ def evaluate(
     Refuses any overlap of what is tested with what the encoder or the classifier has seen.
     """
     from eegpipe.evaluate import EvaluateSettings, evaluate_target
+    from eegpipe.finetune import SUFFIX
 
     chosen = _params(params)
     settings = chosen.evaluate[chosen.size] if chosen else EvaluateSettings()
+    own: dict[str, Any] = {}
+    if chosen and method == "emod" + SUFFIX:
+        own = {"finetune": chosen.emod[chosen.size].finetune}
+    if chosen and method == "art" + SUFFIX:
+        own = {"finetune": chosen.art[chosen.size].finetune, "graph": chosen.art[chosen.size].graph}
     evaluate_target(
         method,
         _existing(store, "a segment store"),
@@ -396,6 +405,7 @@ def evaluate(
         out,
         model=model,
         settings=settings,
+        **own,
         seed=seed,
         device=device,
     )

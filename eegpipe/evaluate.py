@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from eegpipe import methods, progress
 from eegpipe.errors import UsageProblem, did_you_mean
+from eegpipe.finetune import SUFFIX, WORDS, FineTuner, fine_tuner
 from eegpipe.fingerprint import digest, file_digest
 from eegpipe.predictions import EvaluateSettings, FeatureCache, FeatureEncoder, predict
 from eegpipe.protocols import PROTOCOLS
@@ -23,11 +24,15 @@ from eegpipe.splits import Split, assert_disjoint, assert_unseen
 
 if TYPE_CHECKING:
     from eegpipe.loader import Segments
+    from eegpipe.models.art_settings import FineTuneSettings, GatConfig
+    from eegpipe.models.emod_settings import EmodFineTuning
+    from eegpipe.train import Encoder
 
 __all__ = ["METHODS", "EvaluateSettings", "FeatureEncoder", "evaluate", "evaluate_target", "summary_rows"]
 
 METHODS = {
     **{name: f"the pre-trained {method.title} encoder, frozen" for name, method in methods.METHODS.items()},
+    **{name + SUFFIX: words for name, words in WORDS.items()},
     "de": "differential entropy in five bands, no encoder",
 }
 
@@ -41,21 +46,34 @@ def evaluate_target(
     *,
     model: Path | None = None,
     settings: EvaluateSettings | None = None,
+    finetune: EmodFineTuning | FineTuneSettings | None = None,
+    graph: GatConfig | None = None,
     seed: int = 0,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """:func:`evaluate` from files: a segment store, a folder of manifests, the folder of a pre-trained model."""
+    """:func:`evaluate` from files: a segment store, a folder of manifests, the folder of a pre-trained model.
+
+    ``finetune``, ``graph``: settings of a method that is fine-tuned; None: its paper's.
+    """
     from eegpipe.loader import load
 
-    _check_method(method, model is not None)
+    tuned = method.endswith(SUFFIX)
+    _check_method(method, model is not None and not tuned, model is not None and tuned)
     manifests = [path for protocol in PROTOCOLS if (path := splits / f"{protocol}.json").is_file()]
     if not manifests:
         raise UsageProblem(f"{splits}: no split manifests. Run `eegpipe split` first.")
-    encoder, model_digest = None, None
+    settings = settings or EvaluateSettings()
+    encoder: Encoder | None = None
+    tuner: FineTuner | None = None
+    model_digest = None
     if model is not None:
         from eegpipe.train import load_pretrained
 
         encoder, model_digest = load_pretrained(model, device=device), file_digest(model / "weights.safetensors")
+        if tuned:
+            threads = settings.encoder_threads
+            tuner = fine_tuner(encoder, settings=finetune, graph=graph, device=device, threads=threads)
+            encoder = None
     return evaluate(
         method,
         load(store),
@@ -63,6 +81,7 @@ def evaluate_target(
         out_metrics,
         out_plots,
         encoder=encoder,
+        tuner=tuner,
         settings=settings,
         seed=seed,
         model_digest=model_digest,
@@ -85,6 +104,7 @@ def evaluate(
     out_plots: Path,
     *,
     encoder: FeatureEncoder | None = None,
+    tuner: FineTuner | None = None,
     settings: EvaluateSettings | None = None,
     seed: int = 0,
     model_digest: str | None = None,
@@ -101,7 +121,10 @@ def evaluate(
     method : str
         A key of ``METHODS``.
     encoder : FeatureEncoder or None
-        For methods with an encoder.
+        For methods with a frozen encoder.
+    tuner : FineTuner or None
+        For methods that are fine-tuned. Only the few-shot protocols of this project are then used: in the others there
+        is nothing to train, or the rules are mdJPT's own.
     seed : int
         Of the classifier's weights and batches and of the bootstrap; who is tested is the split's own.
     model_digest : str or None
@@ -124,11 +147,17 @@ def evaluate(
         Unknown method, or an encoder is missing.
     """
     settings = settings or EvaluateSettings()
-    _check_method(method, encoder is not None)
-    made_by = encoder.manifest.get("method", method) if encoder else method
-    if made_by != method:
+    _check_method(method, encoder is not None, tuner is not None)
+    source = encoder or tuner
+    seen = source.manifest if source else None
+    made_by = (seen or {}).get("method", method.removesuffix(SUFFIX))
+    if made_by != method.removesuffix(SUFFIX):
         raise UsageProblem(f"The method is '{method}', the model was pre-trained by '{made_by}'. Name the same one.")
     splits = [split] if isinstance(split, Split) else list(split)
+    refused = dict(not_applicable or {})
+    if tuner is not None:
+        refused |= {one.protocol: _NOT_TUNED for one in splits if not _tunable(one)}
+        splits = [one for one in splits if _tunable(one)]
     if not splits or len({one.protocol for one in splits}) < len(splits):
         raise UsageProblem("Evaluation needs at least one split, and each protocol once.")
     for one in splits:
@@ -136,9 +165,9 @@ def evaluate(
         for fold in one.folds:
             # All of them before any work: a leak found after an hour is an hour lost.
             assert_disjoint(fold, target, [kind for kind, apart in one.disjoint.items() if apart is True])
-            if encoder is not None:
-                assert_unseen(encoder.manifest, target, fold, one)
-    features = FeatureCache(target, encoder, settings)
+            if seen is not None:
+                assert_unseen(seen, target, fold, one)
+    features = tuner or FeatureCache(target, encoder, settings)
     results = []
     with progress.bar(f"evaluate {method} on {target.dataset}", sum(len(one.folds) for one in splits)) as advance:
         for one in splits:
@@ -149,10 +178,10 @@ def evaluate(
         "windowing": target.windowing,
         "seed": seed,
         "protocols": {result.split.protocol: entry(result, target, settings, seed) for result in results},
-        "not_applicable": dict(not_applicable or {}),
+        "not_applicable": refused,
         "classes": dict(splits[0].classes),
-        "hashes": {"store": target.digest, "model": model_digest or (digest(encoder.manifest) if encoder else None)},
-        "settings": dataclasses.asdict(settings),
+        "hashes": {"store": target.digest, "model": model_digest or (digest(seen) if seen else None)},
+        "settings": _settings(settings, tuner),
     }
     write_plots(out_plots, results, target, content["protocols"])
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
@@ -160,10 +189,28 @@ def evaluate(
     return json.loads(text)
 
 
-def _check_method(method: str, has_encoder: bool) -> None:
+_NOT_TUNED = "Fine-tuning: only under the few-shot protocols fewshot_subject_stimulus and fewshot_subject."
+
+
+def _tunable(split: Split) -> bool:
+    plan = PROTOCOLS[split.protocol]
+    return plan.kind == "fewshot" and not plan.published
+
+
+def _settings(settings: EvaluateSettings, tuner: FineTuner | None) -> dict[str, Any]:
+    """What had a part in the result."""
+    if tuner is None:
+        return dataclasses.asdict(settings)
+    return tuner.described() | {"resamples": settings.resamples, "confidence": settings.confidence}
+
+
+def _check_method(method: str, has_encoder: bool, has_tuner: bool) -> None:
     if method not in METHODS:
         raise UsageProblem(f"No method '{method}'.{did_you_mean(method, METHODS)}")
-    if (method == "de") == has_encoder:
-        raise UsageProblem(
-            "The method 'de' takes no model." if has_encoder else f"The method '{method}' needs a pre-trained model."
-        )
+    if method == "de" and (has_encoder or has_tuner):
+        raise UsageProblem("The method 'de' takes no model.")
+    if method != "de" and has_tuner != method.endswith(SUFFIX):
+        kind = "a pre-trained model to be fine-tuned" if not has_tuner else "a frozen encoder"
+        raise UsageProblem(f"The method '{method}' needs {kind}.")
+    if method != "de" and not (has_encoder or has_tuner):
+        raise UsageProblem(f"The method '{method}' needs a pre-trained model.")

@@ -83,6 +83,7 @@ class FittedArt:
     n_classes: int
     _scales: SessionScales | None
     _threads: int
+    _frozen: bool  # the encoder was not trained
 
     def probabilities(self, segments: Segments) -> np.ndarray:
         """(n, class) float64, rows sum to 1: mean of the checkpoints' probabilities.
@@ -91,9 +92,12 @@ class FittedArt:
         one is scaled by its windows in ``segments``, without their labels.
         """
         total = np.zeros((len(segments), self.n_classes))
+        batches: _Batches | None = None
         for model, windows in self._members(segments):
+            if batches is None or not self._frozen:  # a frozen encoder is the same in every checkpoint
+                batches = _Batches(model, windows, frozen=self._frozen)
             for rows in _pieces(windows):
-                total[rows] += torch.softmax(model(windows, rows).double(), dim=1).cpu().numpy()
+                total[rows] += torch.softmax(batches(rows).double(), dim=1).cpu().numpy()
         return total / len(self.states)
 
     def connectivity(self, segments: Segments) -> Connectivity:
@@ -175,8 +179,9 @@ def fine_tune(
         names = windows.names if nodes == "data" else encoder.config.channels
         network = ArtClassifier(copy.deepcopy(encoder), graph, names, n_classes).to(device)
         network.encoder.requires_grad_(settings.encoder_rate > 0)
-        batches = _Batches(network, windows, settings)
-        judged = _Batches(network, watched_windows, settings)
+        frozen = settings.encoder_rate == 0
+        batches = _Batches(network, windows, frozen=frozen)
+        judged = _Batches(network, watched_windows, frozen=frozen)
         groups = [{"params": list(network.head.parameters()), "lr": settings.head_rate}]
         if settings.encoder_rate > 0:
             trained = [parameter for name, parameter in network.encoder.named_parameters() if "projection" not in name]
@@ -198,7 +203,7 @@ def fine_tune(
                 kept = sorted([*kept, (accuracy, epoch, state)], key=lambda one: -one[0])[: settings.ensemble]
     epochs = tuple(epoch for _, epoch, _ in kept)
     states = tuple(state for _, _, state in kept)
-    return FittedArt(network, states, epochs, curve, n_classes, windows.scales, threads)
+    return FittedArt(network, states, epochs, curve, n_classes, windows.scales, threads, frozen)
 
 
 def _with_known_channels_only(encoder: Art) -> Art:
@@ -210,10 +215,10 @@ def _with_known_channels_only(encoder: Art) -> Art:
 class _Batches:
     """Logits of some windows: through the encoder, or from features that a frozen encoder gave once."""
 
-    def __init__(self, network: ArtClassifier, windows: ArtWindows, settings: FineTuneSettings) -> None:
+    def __init__(self, network: ArtClassifier, windows: ArtWindows, *, frozen: bool) -> None:
         self.network, self.windows = network, windows
         self._features: Tensor | None = None
-        if settings.encoder_rate == 0:
+        if frozen:
             network.encoder.eval()
             with torch.no_grad():
                 self._features = torch.cat([network.features(windows, rows) for rows in _pieces(windows)])

@@ -27,6 +27,7 @@ from eegpipe.splits import Fold, Split, part_mask
 from eegpipe.trials import Classes, find_classes
 
 if TYPE_CHECKING:
+    from eegpipe.finetune import FineTuner
     from eegpipe.loader import Segments
 
 
@@ -128,12 +129,15 @@ class Predictions:
 def predict(
     split: Split,
     segments: Segments,
-    features: FeatureCache,
+    features: FeatureCache | FineTuner,
     settings: EvaluateSettings,
     seed: int,
     advance: progress.Advance,
 ) -> Predictions:
-    """Train, or look up neighbours, in every fold of ``split`` and predict its test part; one ``advance`` a fold."""
+    """Train, or look up neighbours, in every fold of ``split`` and predict its test part; one ``advance`` a fold.
+
+    ``features``: of a frozen encoder, for the classifier that all methods share; or a method's own fine-tuning.
+    """
     plan = PROTOCOLS[split.protocol]
     classes = find_classes(segments, split.settings["target"])
     n_classes = len(classes.names)
@@ -143,17 +147,18 @@ def predict(
     curves = []
     for number, fold in enumerate(split.folds):
         rows = {part: _rows(fold, part, segments, classes) for part in ("train", "validation", "test")}
-        x = _treated(rows, segments, features, settings, published=plan.published)
         y = {part: classes.of_segment[positions] for part, positions in rows.items()}
-        if plan.kind == "zeroshot":
-            probabilities = nearest_neighbour(x["train"], y["train"], x["test"], n_classes)
+        fold_seed = int(digest(seed, fold.name)[:8], 16)
+        if isinstance(features, FeatureCache):
+            x = _treated(rows, segments, features, settings, published=plan.published)
+            probabilities, curve = _shared_classifier(split, fold, x, y, n_classes, settings, fold_seed)
         else:
-            watched = "test" if split.test_selects else "validation"
-            watch = (x[watched], y[watched]) if len(y[watched]) and (split.test_selects or fold.validation) else None
-            fold_seed = int(digest(seed, fold.name)[:8], 16)
-            fitted = fit_mlp(x["train"], y["train"], n_classes, settings.mlp, seed=fold_seed, watch=watch)
-            probabilities = fitted.probabilities(x["test"])
-            curves.append(fitted.curve)
+            chosen = {part: segments.select(positions) for part, positions in rows.items()}
+            watch = (chosen["validation"], y["validation"]) if len(y["validation"]) else None
+            fitted = features.fit(chosen["train"], y["train"], n_classes, watch, fold_seed)
+            probabilities, curve = fitted.probabilities(chosen["test"]), list(fitted.curve)
+        if curve:
+            curves.append(curve)
         count = len(rows["test"])
         columns["group"].append(np.full(count, groups.index(fold.group)))
         columns["fold"].append(np.full(count, number))
@@ -172,12 +177,32 @@ def predict(
     )
 
 
+def _shared_classifier(
+    split: Split,
+    fold: Fold,
+    x: Mapping[str, np.ndarray],
+    y: Mapping[str, np.ndarray],
+    n_classes: int,
+    settings: EvaluateSettings,
+    seed: int,
+) -> tuple[np.ndarray, list[tuple[float, float | None]]]:
+    """Probabilities for the test part and the curve of training; nearest neighbours have none."""
+    if PROTOCOLS[split.protocol].kind == "zeroshot":
+        return nearest_neighbour(x["train"], y["train"], x["test"], n_classes), []
+    watched = "test" if split.test_selects else "validation"
+    watch = (x[watched], y[watched]) if len(y[watched]) and (split.test_selects or fold.validation) else None
+    fitted = fit_mlp(x["train"], y["train"], n_classes, settings.mlp, seed=seed, watch=watch)
+    return fitted.probabilities(x["test"]), fitted.curve
+
+
 def _rows(fold: Fold, part: str, segments: Segments, classes: Classes) -> np.ndarray:
     return np.flatnonzero(part_mask(fold, part, segments) & (classes.of_segment >= 0))
 
 
-def _uses(split: Split, features: FeatureCache, settings: EvaluateSettings) -> tuple[str, ...]:
+def _uses(split: Split, features: FeatureCache | FineTuner, settings: EvaluateSettings) -> tuple[str, ...]:
     """What this evaluation does with unlabelled test data."""
+    if not isinstance(features, FeatureCache):
+        return ("encoder_batch",) if features.across else ()
     plan = PROTOCOLS[split.protocol]
     done = {
         "causal_normalisation": plan.published or settings.normalisation == "causal",

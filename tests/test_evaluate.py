@@ -372,3 +372,109 @@ def test_from_files(tmp_path):
     assert list(content["protocols"]) == ["fewshot_subject", "zeroshot_subject", "mdjpt_fewshot"]
     assert set(content["not_applicable"]) == set(CLEAN)
     assert content["hashes"]["model"] is None
+
+
+# -- fine-tuning -------------------------------------------------------------------------------------------------------
+
+
+class Tuner:
+    """Stands for a method's fine-tuning: remembers what it was given and answers by the nearest class mean of power."""
+
+    across = False
+    manifest = Recorder().manifest | {"method": "emod"}
+
+    def __init__(self):
+        self.given = []
+
+    def described(self):
+        return {"finetune": {"epochs": 1}}
+
+    def fit(self, train, truth, n_classes, watch, seed):
+        self.given.append((train, watch, seed))
+        features = de_features(train.eeg, train.rate_hz)
+        centres = np.stack([features[truth == one].mean(axis=0) for one in range(n_classes)])
+        return Nearest(centres)
+
+
+class Nearest:
+    curve = ((1.0, None), (0.5, None))
+
+    def __init__(self, centres):
+        self.centres = centres
+
+    def probabilities(self, segments):
+        features = de_features(segments.eeg, segments.rate_hz)
+        nearness = -((features[:, None] - self.centres) ** 2).sum(axis=2)
+        weights = np.exp(nearness - nearness.max(axis=1, keepdims=True))
+        return weights / weights.sum(axis=1, keepdims=True)
+
+
+def test_fine_tuning_is_given_the_training_part_and_scored_on_the_test_part(tmp_path):
+    segments, tuner = planted("class"), Tuner()
+    splits = [
+        make(protocol, segments, settings=SplitSettings(groups=2, validation="subject")) for protocol in PROTOCOLS
+    ]
+    quick = EvaluateSettings(resamples=50)
+    content = evaluate("emod_finetuned", segments, splits, tmp_path / "m.json", tmp_path, tuner=tuner, settings=quick)
+    assert list(content["protocols"]) == ["fewshot_subject_stimulus", "fewshot_subject"]
+    assert {name for name, why in content["not_applicable"].items() if "Fine-tuning" in why} == set(PROTOCOLS) - set(
+        content["protocols"]
+    )
+    folds = [fold for split in splits[:2] for fold in split.folds]
+    assert len(tuner.given) == len(folds)
+    for (train, watch, _), fold in zip(tuner.given, folds, strict=True):
+        for given, part in ((train, fold.train), (watch[0], fold.validation)):
+            assert {given.subject_names[index] for index in given.subject} == set(part.subjects)
+            assert {given.stimulus_names[int(key)] for key in given.stimulus} == set(part.stimuli)
+    assert len({seed for *_, seed in tuner.given}) == len(folds)
+    for entry in content["protocols"].values():
+        assert entry["transductive"] == {}
+        assert entry["accuracy"]["value"] > 0.6
+    assert content["protocols"]["fewshot_subject_stimulus"]["leak_free"]
+    assert content["settings"] == {"finetune": {"epochs": 1}, "resamples": 50, "confidence": 0.95}
+    with (tmp_path / "training_curve.csv").open() as lines:
+        assert [row["loss"] for row in csv.DictReader(lines)] == ["1.0", "0.5"] * 2
+
+
+def test_fine_tuning_that_scales_over_a_session_says_so(tmp_path):
+    segments, tuner = planted("class", subjects=4), Tuner()
+    tuner.across = True
+    split = make("fewshot_subject", segments, settings=SplitSettings(groups=1))
+    content = evaluate("emod_finetuned", segments, split, tmp_path / "m.json", tmp_path, tuner=tuner)
+    assert list(content["protocols"]["fewshot_subject"]["transductive"]) == ["encoder_batch"]
+
+
+def test_an_encoder_that_saw_a_test_subject_is_not_fine_tuned(tmp_path):
+    segments, tuner = planted(), Tuner()
+    tuner.manifest = Recorder(demo={"store": "x", "subjects": ["06"], "stimuli": []}).manifest
+    with pytest.raises(LeakError, match="pre-trained on"):
+        split = make("fewshot_subject", segments, seed=0)
+        evaluate("emod_finetuned", segments, split, tmp_path / "m.json", tmp_path, tuner=tuner)
+    assert tuner.given == []
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "text"),
+    [
+        ("emod_finetuned", {"encoder": Recorder()}, "needs a pre-trained model to be fine-tuned"),
+        ("emod", {"tuner": Tuner()}, "needs a frozen encoder"),
+        ("emod_finetuned", {}, "needs a pre-trained model"),
+        ("art_finetuned", {"tuner": Tuner()}, "The method is 'art_finetuned', the model was pre-trained by 'emod'"),
+        ("de", {"tuner": Tuner()}, "takes no model"),
+    ],
+)
+def test_method_and_model_belong_together(method, options, text, tmp_path):
+    segments = planted(per_trial=1)
+    with pytest.raises(UsageProblem, match=text):
+        evaluate(method, segments, make("fewshot_subject", segments, seed=0), tmp_path / "m", tmp_path, **options)
+
+
+def test_an_encoder_whose_features_stand_alone_uses_nothing_of_a_session(tmp_path):
+    """EMOD's features do not depend on other segments: computed once for a subject, and the row says so."""
+    segments, encoder = planted("class", subjects=4), Recorder()
+    encoder.across = False
+    quick = EvaluateSettings(mlp=MlpSettings(least_steps=1, epochs=1), resamples=0, normalisation="training")
+    splits = [make(protocol, segments, settings=DRAWS) for protocol in CLEAN]
+    content = evaluate("emod", segments, splits, tmp_path / "m.json", tmp_path, encoder=encoder, settings=quick)
+    assert all(entry["transductive"] == {} for entry in content["protocols"].values())
+    assert len(encoder.given) == 4
