@@ -447,8 +447,8 @@ def test_fine_tuning_that_scales_over_a_session_says_so(tmp_path):
 def test_an_encoder_that_saw_a_test_subject_is_not_fine_tuned(tmp_path):
     segments, tuner = planted(), Tuner()
     tuner.manifest = Recorder(demo={"store": "x", "subjects": ["06"], "stimuli": []}).manifest
+    split = make("fewshot_subject", segments, seed=0)
     with pytest.raises(LeakError, match="pre-trained on"):
-        split = make("fewshot_subject", segments, seed=0)
         evaluate("emod_finetuned", segments, split, tmp_path / "m.json", tmp_path, tuner=tuner)
     assert tuner.given == []
 
