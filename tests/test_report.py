@@ -23,7 +23,7 @@ from eegpipe.evaluate import EvaluateSettings, evaluate
 from eegpipe.models.baselines import MlpSettings, de_features
 from eegpipe.protocols import PROTOCOLS, NotApplicable, SplitSettings
 from eegpipe.recording import RecordingId
-from eegpipe.report import build
+from eegpipe.report import build, figures
 from eegpipe.report.comparison import baseline_gaps, leak_gaps, read_evaluations
 from eegpipe.splits import make
 
@@ -184,12 +184,28 @@ def test_the_data_table_counts(page):
     assert words(row).startswith("dreamer simulated 6 6 1 24 4 0.02 8 200")
 
 
+@pytest.mark.parametrize(
+    ("columns", "first"),
+    [
+        ({"loss": (4.0, 3.0), "isa": (3.6, 2.4), "isa_chance": (4.0, 4.0)}, "from 0.90 to 0.60."),
+        ({"loss": (3.0, 2.4), "contrast_deap": (3.0, 2.4), "contrast_chance": (3.0, 3.0)}, "from 1.00 to 0.80."),
+        ({"loss": (5.0, 2.5), "chance": (5.0, 5.0), "found": (0.1, 0.4)}, "from 1.00 to 0.50."),
+    ],
+)
+def test_every_methods_log_is_drawn_against_no_information(columns, first):
+    log = {"epoch": (1.0, 2.0)} | columns
+    assert figures.has_losses(log)
+    assert first in figures.losses(log)
+    assert not figures.has_losses({"epoch": (), "loss": ()})
+    assert not figures.has_losses({"epoch": (1.0,), "loss": (2.0,)})
+
+
 def test_pre_training_facts(page):
     text = words(section(page, "pretraining", "run"))
     assert "Parameters 1 234" in text
     assert "other 2 subjects, 1 clip, 99 segments" in text
     assert "Target seen no" in text
-    assert "from 0.90 to 0.60 over 1 data set." in page
+    assert "from 0.90 to 0.60." in page
 
 
 def test_the_gap_of_a_leak_is_a_difference_of_the_metrics(project):

@@ -14,7 +14,15 @@ import numpy as np
 from eegpipe.errors import DataProblem
 from eegpipe.protocols import PROTOCOLS
 
-METHOD_TITLES = {"de": "DE baseline", "mdjpt": "mdJPT"}
+# In the order in which they are shown, which also fixes their colours. Short, for the margin of a figure.
+METHOD_TITLES = {
+    "de": "DE baseline",
+    "mdjpt": "mdJPT",
+    "emod": "EMOD",
+    "emod_finetuned": "EMOD tuned",
+    "art": "ART",
+    "art_finetuned": "ART + GAT",
+}
 _PROTOCOL_TITLES = {
     "fewshot_subject_stimulus": "Few-shot: new people, new clips",
     "fewshot_subject": "Few-shot: new people",
@@ -130,7 +138,9 @@ def read_evaluations(root: Path) -> list[Evaluation]:
         If a file is no metrics file.
     """
     found = [_read(path, root) for path in sorted((root / "metrics").rglob("*.json"))]
-    return sorted(found, key=lambda one: (one.target, one.method not in METHOD_TITLES, one.method))
+    known = list(METHOD_TITLES)
+    place = {method: known.index(method) if method in known else len(known) for method in {one.method for one in found}}
+    return sorted(found, key=lambda one: (one.target, place[one.method], one.method))
 
 
 def _read(path: Path, root: Path) -> Evaluation:

@@ -228,12 +228,21 @@ def spectra(piece: Excerpt) -> str:
     return svg.picture(WIDTH, bottom + 32, parts, label=label)
 
 
+# Columns of a log: the contrastive loss, and its value for embeddings without information.
+_LOSSES = (("isa", "isa_chance"), ("loss", "contrast_chance"), ("loss", "chance"))
+
+
+def has_losses(log: Mapping[str, Sequence[float]]) -> bool:
+    """Whether :func:`losses` can draw a log."""
+    return bool(log.get("epoch")) and any(loss in log and chance in log for loss, chance in _LOSSES)
+
+
 def losses(log: Mapping[str, Sequence[float]]) -> str:
-    """ISA of each data set over epochs, as a share of what embeddings without information give, and CDA below."""
+    """The contrastive loss over epochs, as a share of what embeddings without information give."""
     epochs = np.array(log["epoch"])
     top, bottom, left = 8.0, 170.0, 40.0
-    names = [name for name in log if name.startswith("isa_") and name != "isa_chance"]
-    total = np.array(log["isa"]) / np.array(log["isa_chance"])
+    loss, chance = next(pair for pair in _LOSSES if pair[0] in log and pair[1] in log)
+    total = np.array(log[loss]) / np.array(log[chance])
     x = svg.covering(epochs, left, WIDTH - 8, pad=0.02)
     y = svg.covering([*total, 1.0], bottom, top, pad=0.08)
     parts = []
@@ -252,6 +261,6 @@ def losses(log: Mapping[str, Sequence[float]]) -> str:
     parts.append(svg.text(WIDTH - 8, bottom + 28, "epoch", style="small", anchor="end"))
     label = (
         f"Contrastive loss over {len(epochs)} epochs, as a share of its value without information: from {total[0]:.2f} "
-        f"to {total[-1]:.2f} over {len(names)} data set{'s' if len(names) > 1 else ''}."
+        f"to {total[-1]:.2f}."
     )
     return svg.picture(WIDTH, bottom + 32, parts, label=label)

@@ -127,6 +127,8 @@ def _head(evaluations: Sequence[Evaluation], data_sets: Sequence[DataSet]) -> di
     targets = list(dict.fromkeys(one.target for one in evaluations))
     methods = list(dict.fromkeys(one.method for one in evaluations))
     titles = [METHOD_TITLES.get(method, method) for method in methods]
+    own = [METHOD_TITLES[method] for method in methods if method.endswith("_finetuned")]
+    tuned = f" except {_listed(own)}, which train as their papers do" if own else ""
     recorded = ""
     if data_sets:
         people, recordings = sum(one.subjects for one in data_sets), sum(len(one.recordings) for one in data_sets)
@@ -140,8 +142,8 @@ def _head(evaluations: Sequence[Evaluation], data_sets: Sequence[DataSet]) -> di
         "targets": targets,
         "what": (
             f"This page compares {_listed(titles)} at telling emotions or mental states from EEG, on "
-            f"{_count(len(targets), 'target data set')}. Every method gets the same splits and the same classifier; "
-            f"a pre-trained encoder has never seen the data set that it is tested on. {recorded}"
+            f"{_count(len(targets), 'target data set')}. Every method gets the same splits, and the same "
+            f"classifier{tuned}; a pre-trained encoder has never seen the data set that it is tested on. {recorded}"
         )
         if len(methods) > 1
         else (
@@ -277,12 +279,12 @@ def _pretraining(models: Sequence[Model]) -> dict[str, Any]:
                 *((name, _seen(entry)) for name, entry in seen.items()),
                 ("Target seen", "yes" if model.target in seen else "no"),
                 ("Variant", str(model.manifest.get("variant", "–"))),
-                ("CDA weight", _value(model.manifest.get("cda_lambda"))),
+                ("Labels read", str(model.manifest.get("labels", "–"))),
+                *((("CDA weight", _value(model.manifest["cda_lambda"])),) if "cda_lambda" in model.manifest else ()),
                 ("Seed", str(model.manifest.get("seed", "–"))),
             ],
         }
-        enough = {"epoch", "isa", "isa_chance"} <= set(model.log) and model.log["epoch"]
-        shown.append((words, Markup(figures.losses(model.log)) if enough else ""))
+        shown.append((words, Markup(figures.losses(model.log)) if figures.has_losses(model.log) else ""))
     return {"models": shown}
 
 
