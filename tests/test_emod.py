@@ -19,7 +19,7 @@ from eegpipe.channels import schema
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.loader import Segments
 from eegpipe.losses_affect import contrast_floor, nearness, same_class, weighted_contrast
-from eegpipe.models import emod_tokens
+from eegpipe.models import emod_finetune, emod_tokens
 from eegpipe.models.emod import AxialAttention, Emod, EmodConfig, EmodObjective, channel_ids, extract_features
 from eegpipe.models.emod_finetune import EmodClassifier, fine_tune
 from eegpipe.models.emod_settings import EmodFineTuning
@@ -716,6 +716,18 @@ class TestFineTuning:
             assert torch.equal(values, before[name])
         changed = [not torch.equal(values, before[name]) for name, values in moved.network.encoder.state_dict().items()]
         assert all(changed)
+
+    def test_a_frozen_encoders_tokens_may_be_kept(self, parts, monkeypatch):
+        """The same classifier whether they are computed once or each time; the encoder's dropout rests."""
+        train, _, test = parts
+        torch.manual_seed(0)
+        encoder = Emod(replace(TINY, dropout=0.3))
+        frozen = replace(self.SETTINGS, epochs=3, encoder_rate=0.0)
+        results = []
+        for kept_bytes in (2**30, 0):
+            monkeypatch.setattr(emod_finetune, "KEPT_BYTES", kept_bytes)
+            results.append(fine_tune(encoder, train, train.label, 4, frozen, seed=0).probabilities(test))
+        np.testing.assert_allclose(*results, atol=1e-5)
 
     def test_heads_of_the_code(self):
         """Sizes that the specification gives for the public code's heads."""

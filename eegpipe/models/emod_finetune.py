@@ -25,6 +25,9 @@ from eegpipe.models.baselines import fixed_threads
 from eegpipe.models.emod import WINDOWS_AT_ONCE, AttentionPool, Emod, EmodConfig, channel_ids
 from eegpipe.models.emod_settings import EmodFineTuning
 
+# A frozen encoder's tokens of the training part are kept if they take no more than this, else computed each time.
+KEPT_BYTES = 2**30
+
 __all__ = ["EmodClassifier", "FineTunedEmod", "fine_tune"]
 
 
@@ -201,10 +204,17 @@ def fine_tune(
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs, eta_min=settings.final_rate)
         ids = torch.from_numpy(channel_ids(config, train.channels, where=train.dataset)).to(device)
         labels = torch.from_numpy(truth.astype(np.int64))
+        frozen = settings.encoder_rate == 0
+        kept_tokens = None
+        if frozen and 4 * len(train) * len(train.channels) * tokens * config.hidden <= KEPT_BYTES:
+            kept_tokens = _encoded(network.eval(), train, ids, tokens)
         curve: list[tuple[float, float | None]] = []
         best, kept, weights = -np.inf, 0, None
         for epoch in range(1, settings.epochs + 1):
-            loss = _one_epoch(network.train(), train, labels, ids, tokens, optimiser, settings)
+            network.train()
+            if frozen:  # its dropout rests too: the same tokens whether they are kept or not
+                network.encoder.eval()
+            loss = _one_epoch(network, train, labels, ids, tokens, optimiser, settings, kept_tokens)
             if not np.isfinite(loss):
                 raise DataProblem(
                     f"{train.dataset}: fine-tuning, epoch {epoch}",
@@ -252,12 +262,16 @@ def _one_epoch(
     tokens: int,
     optimiser: torch.optim.Optimizer,
     settings: EmodFineTuning,
+    kept_tokens: Tensor | None,
 ) -> float:
-    """The mean loss."""
+    """The mean loss. ``kept_tokens``: of all training segments, (n, C, M, D), if the encoder need not run again."""
     total = 0.0
     for rows in torch.randperm(len(train)).split(settings.batch):
-        x_BCT = torch.from_numpy(np.asarray(train.eeg[rows.numpy()], dtype=np.float32)).to(ids.device)
-        logits = network(x_BCT, ids, tokens)
+        if kept_tokens is not None:
+            logits = network.head(kept_tokens[rows.to(ids.device)])
+        else:
+            x_BCT = torch.from_numpy(np.asarray(train.eeg[rows.numpy()], dtype=np.float32)).to(ids.device)
+            logits = network(x_BCT, ids, tokens)
         loss = functional.cross_entropy(logits, labels[rows].to(ids.device), label_smoothing=settings.label_smoothing)
         optimiser.zero_grad()
         loss.backward()
@@ -266,6 +280,16 @@ def _one_epoch(
         optimiser.step()
         total += loss.item() * len(rows)
     return total / len(train)
+
+
+@torch.no_grad()
+def _encoded(network: EmodClassifier, segments: Segments, ids: Tensor, tokens: int) -> Tensor:
+    """Tokens of all segments, (n, C, M, D)."""
+    pieces = []
+    for start in range(0, len(segments), WINDOWS_AT_ONCE):
+        eeg = np.asarray(segments.eeg[start : start + WINDOWS_AT_ONCE], dtype=np.float32)
+        pieces.append(network.encoder.encode(torch.from_numpy(eeg).to(ids.device), ids, tokens))
+    return torch.cat(pieces)
 
 
 @torch.inference_mode()
