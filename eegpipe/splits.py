@@ -121,7 +121,8 @@ class Split:
                 f"split {self.protocol} of {self.dataset}: trials",
                 f"those of {segments.dataset} ({found[:12]})",
                 f"{self.trials_digest[:12]}",
-                "The store has changed since the split was made. Make the split again with `eegpipe split`.",
+                "The store has changed since the split was made, or its windows are longer than some trials. "
+                "Make the split again with `eegpipe split`, or use shorter windows.",
             )
 
 

@@ -48,13 +48,17 @@ def project(tmp_path_factory, realdata) -> Path:
 
 
 def small(params: dict) -> None:
-    """The same DAG in a minute and a half: two simulated data sets, one target, a narrow network, few steps."""
+    """The same DAG in a few minutes: two simulated data sets, one target, narrow networks, few steps."""
     params["simulate"] = {name: params["simulate"][name] for name in ("dreamer", "faced")}
     for settings in params["simulate"].values():
         settings.update(subjects=SUBJECTS, trial_s=10.0)
     params.update(sources=["dreamer", "faced"], targets=["eegmat"])
     params["mdjpt"]["demo"]["model"].update(features=4, latent_channels=8, hidden=8, ffn=8)
     params["mdjpt"]["demo"]["training"].update(epochs=2, steps_per_epoch=2)
+    for method in ("emod", "art"):
+        params[method]["demo"]["training"].update(epochs=2, steps_per_epoch=2)
+        params[method]["demo"]["finetune"].update(epochs=2)
+    params["windowing"]["art"]["demo"].update(step_s=4.0)
     params["evaluate"]["demo"]["resamples"] = 100
     params["split"]["groups"] = 2
 
@@ -129,11 +133,16 @@ def test_the_whole_way(project):
     made = dvc(project, "repro")
     assert made.returncode == 0, made.stdout + made.stderr
     assert {"bids@eegmat", "clean@eegmat", "pretrain@mdjpt-eegmat", "report"} <= set(ran(made.stdout))
+    assert {"pretrain@emod-eegmat", "finetune@emod-eegmat", "evaluate@art-eegmat"} <= set(ran(made.stdout))
     assert ran(dvc(project, "repro").stdout) == []
     page = (project / "reports/index.html").read_text("utf-8")
     assert "EEGMAT" in page
-    manifest = json.loads((project / "models/mdjpt/eegmat/manifest.json").read_text("utf-8"))
-    assert sorted(manifest["datasets"]) == ["dreamer", "faced"]
+    assert all(title in page for title in ("mdJPT", "EMOD tuned", "ART + GAT"))
+    for method in ("mdjpt", "emod", "art"):
+        manifest = json.loads((project / f"models/{method}/eegmat/manifest.json").read_text("utf-8"))
+        assert sorted(manifest["datasets"]) == ["dreamer", "faced"]
+    rates = {name: used["rate_hz"] for name, used in manifest["datasets"].items()}
+    assert rates == {"dreamer": 128.0, "faced": 250.0}  # ART: each data set's own
     for cleaned in ("bids", "clean"):
         from eegpipe.bids import validate
 
@@ -150,12 +159,23 @@ def test_rest_is_told_from_arithmetic_in_unseen_people(project):
     assert row["balanced_accuracy"]["interval"]["low"] > row["chance"]["uniform"] == 0.5
 
 
-def test_one_weight_re_runs_three_stages(project):
+def test_every_method_is_tested_on_the_same_splits(project):
+    files = sorted((project / "metrics/eegmat").glob("*.json"))
+    assert [file.stem for file in files] == ["art", "art_finetuned", "de", "emod", "emod_finetuned", "mdjpt"]
+    rows = {file.stem: json.loads(file.read_text("utf-8"))["protocols"]["fewshot_subject"] for file in files}
+    for what in ("split", "n_subjects", "n_trials", "n_folds", "leak_free"):
+        assert len({row[what] for row in rows.values()}) == 1, what
+    # EMOD's features depend on no other segment; mdJPT and ART look at the session.
+    looking = {name for name, row in rows.items() if "encoder_batch" in row["transductive"]}
+    assert looking == {"mdjpt", "art", "art_finetuned"}
+
+
+def test_one_weight_re_runs_one_method(project):
     subprocess.run(["git", "add", "-A"], cwd=project, env=environment(), check=True)
     subprocess.run(["git", "commit", "-qm", "baseline"], cwd=project, env=environment(), check=True)
     made = dvc(project, "exp", "run", "-S", "cda_lambda=0.5")
     assert made.returncode == 0, made.stdout + made.stderr
-    assert ran(made.stdout) == ["pretrain@mdjpt-eegmat", "evaluate@mdjpt-eegmat", "report"]
+    assert ran(made.stdout) == ["settings", "pretrain@mdjpt-eegmat", "evaluate@mdjpt-eegmat", "report"]
     changes = json.loads(dvc(project, "metrics", "diff", "--json").stdout)
     assert list(changes) == ["metrics/eegmat/mdjpt.json"]
     assert "cda_lambda" in dvc(project, "exp", "show", "--csv").stdout
