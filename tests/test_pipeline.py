@@ -55,6 +55,7 @@ def small(params: dict) -> None:
     params.update(sources=["dreamer", "faced"], targets=["eegmat"])
     params["mdjpt"]["demo"]["model"].update(features=4, latent_channels=8, hidden=8, ffn=8)
     params["mdjpt"]["demo"]["training"].update(epochs=2, steps_per_epoch=2)
+    params["fine_tuned"] = ["emod", "art"]
     for method in ("emod", "art"):
         params[method]["demo"]["training"].update(epochs=2, steps_per_epoch=2)
         params[method]["demo"]["finetune"].update(epochs=2)
