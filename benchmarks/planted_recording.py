@@ -188,7 +188,7 @@ def _muscle_courses(random: np.random.Generator, rows: int, samples: int, rate_h
 
 def _eye_maps() -> tuple[np.ndarray, np.ndarray]:
     """Maps of blink and gaze, (electrode,) each. Current leaves the orbits through their openings, not through bone, so
-    real maps of blinks fall off faster than those of the simulator's closed spheres: a quarter at Fz, a twentieth at Cz."""
+    real maps fall off faster than those of the simulator's closed spheres: a quarter at Fz, a twentieth at Cz."""
     model = head()
     vertical, horizontal = eye_topographies()
     eyes = np.array([model.row("Fp1"), model.row("Fp2")])
