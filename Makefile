@@ -45,3 +45,4 @@ lint: install
 	ruff check .
 	ruff format --check .
 	mypy
+	mypy benchmarks

@@ -35,7 +35,7 @@ _EARLIER_S = 3600.0
 
 # Read by the numerical libraries when they are loaded; a cluster's processes inherit them.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-# Signals are freed and taken again thousands of times in an ICA. Dask makes the C library give them back to the system
+# Signals are freed and taken again all the time. Dask makes the C library give them back to the system
 # each time, which doubled the time of a recording; so it keeps up to 256 MiB, arrays of 32 MiB included.
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(256 * 2**20), "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20)}
 WORKER_SETTINGS: dict[str, Any] = {

@@ -62,11 +62,10 @@ class FineTuner(Protocol):
 
 
 @dataclass(frozen=True)
-class EmodFineTuner:
-    """EMOD's: validation segments choose the epoch by Cohen's kappa; without any the last one counts."""
+class _Tuner:
+    """What both have: the pre-trained encoder, and where to train."""
 
     encoder: Encoder
-    settings: EmodFineTuning
     device: str
     threads: int
 
@@ -77,6 +76,13 @@ class EmodFineTuner:
     @property
     def across(self) -> bool:
         return self.encoder.across
+
+
+@dataclass(frozen=True)
+class EmodFineTuner(_Tuner):
+    """EMOD's: validation segments choose the epoch by Cohen's kappa; without any the last one counts."""
+
+    settings: EmodFineTuning
 
     def described(self) -> dict[str, Any]:
         return {"finetune": asdict(self.settings.resolved())}
@@ -100,22 +106,11 @@ class EmodFineTuner:
 
 
 @dataclass(frozen=True)
-class ArtFineTuner:
+class ArtFineTuner(_Tuner):
     """ART's: validation windows choose the checkpoints; without any, some trials of the training part do."""
 
-    encoder: Encoder
     settings: FineTuneSettings
     graph: GatConfig
-    device: str
-    threads: int
-
-    @property
-    def manifest(self) -> Mapping[str, Any]:
-        return self.encoder.manifest
-
-    @property
-    def across(self) -> bool:
-        return self.encoder.across
 
     def described(self) -> dict[str, Any]:
         return {"finetune": asdict(self.settings), "graph": asdict(self.graph)}
@@ -163,9 +158,9 @@ def fine_tuner(
     """
     match encoder.method.name, settings:
         case "emod", EmodFineTuning() | None:
-            return EmodFineTuner(encoder, settings or EmodFineTuning(), device, threads)
+            return EmodFineTuner(encoder, device, threads, settings or EmodFineTuning())
         case "art", FineTuneSettings() | None:
-            return ArtFineTuner(encoder, settings or FineTuneSettings(), graph or GatConfig(), device, threads)
+            return ArtFineTuner(encoder, device, threads, settings or FineTuneSettings(), graph or GatConfig())
         case name, _ if name in WORDS:
             raise UsageProblem(f"{type(settings).__name__} holds no settings of fine-tuning '{name}'.")
         case name, _:

@@ -16,7 +16,7 @@ from pathlib import Path
 from eegpipe.fingerprint import code_digest, digest, imported_modules
 
 # Distributions that have a part in the values that a job writes, and the one that carries it.
-_PACKAGES = ("distributed", "mne", "mne-icalabel", "numpy", "onnxruntime", "openpyxl", "python-picard", "scipy")
+_PACKAGES = ("distributed", "mne", "mne-icalabel", "numpy", "onnxruntime", "openpyxl", "scipy")
 # What the work's module imports to hand out jobs, not to do one.
 _NOT_ON_WORKERS = ("eegpipe.parallel", "eegpipe.progress", "eegpipe.terminal")
 # So many names of a folder are compared.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import os
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -27,6 +25,7 @@ from eegpipe.models.emod_tokens import TokenBranch, lag_products
 from eegpipe.models.settings import PretrainSettings
 from eegpipe.train import fit
 
+import reference_arrays
 from planted_segments import planted
 
 SMALL = EmodConfig(hidden=16, heads=2, depth=2, ffn=64, projection=64, dropout=0.0)
@@ -60,13 +59,7 @@ BLOCK = {
 }
 
 
-@cache
-def oracle():
-    root = Path(__file__).resolve().parents[1]
-    folder = Path(os.environ.get("EEGPIPE_ORACLE", root.parent / "shared" / "methods" / "oracle"))
-    if not (folder / "emod_small.npz").is_file():
-        pytest.skip("no reference arrays: set EEGPIPE_ORACLE to the folder that holds emod_small.npz")
-    return dict(np.load(folder / "emod_small.npz"))
+oracle = partial(reference_arrays.oracle, "emod_small.npz")
 
 
 def array(name: str) -> torch.Tensor:

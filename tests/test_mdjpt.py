@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -25,6 +23,7 @@ from eegpipe.models.mdjpt import (
 )
 from eegpipe.models.montage import MONTAGE, MontageWindows, amplitude, channel_projection
 
+import reference_arrays
 from stimulus_locked import TEN, segments
 
 SMALL = MdjptConfig(
@@ -58,13 +57,7 @@ REST = {
 }
 
 
-@cache
-def oracle():
-    root = Path(__file__).resolve().parents[1]
-    folder = Path(os.environ.get("EEGPIPE_ORACLE", root.parent / "shared" / "methods" / "oracle"))
-    if not (folder / "mdjpt_small.npz").is_file():
-        pytest.skip("no reference arrays: set EEGPIPE_ORACLE to the folder that holds mdjpt_small.npz")
-    return np.load(folder / "mdjpt_small.npz")
+oracle = partial(reference_arrays.oracle, "mdjpt_small.npz")
 
 
 def reference_names(ours: str, kind: str) -> list[str]:
@@ -161,7 +154,7 @@ class TestReferenceArrays:
         total = isa + 0.02 * cda
         close(total, "small.out.total_loss_lambda0.02")
         total.backward()
-        stored = {key for key in reference.files if key.startswith("small.grad.")}
+        stored = {key for key in reference if key.startswith("small.grad.")}
         assert len(stored) == 38
         for name, parameter in model.named_parameters():
             keys = reference_names(name, "grad")

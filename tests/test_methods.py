@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from test_train import CONFIG as SMALL_MDJPT
 
 from eegpipe import methods, train
 from eegpipe.errors import DataProblem, UsageProblem
@@ -17,7 +18,7 @@ from eegpipe.loader import Segments
 from eegpipe.methods import METHODS
 from eegpipe.models.art_settings import ArtConfig, ArtTraining
 from eegpipe.models.emod_settings import EmodConfig, EmodTraining
-from eegpipe.models.settings import MdjptConfig, MdjptTraining, PretrainSettings
+from eegpipe.models.settings import MdjptTraining, PretrainSettings
 from eegpipe.splits import LeakError, assert_unseen, make
 from eegpipe.train import fit, load_pretrained
 
@@ -26,19 +27,7 @@ from stimulus_locked import segments
 pretrain = partial(train.pretrain, threads=1)
 
 CONFIGS = {
-    "mdjpt": MdjptConfig(
-        hidden=8,
-        heads=2,
-        depth=1,
-        ffn=16,
-        features=4,
-        latent_channels=6,
-        filters=2,
-        dilations=(1, 2),
-        patch_stride=32,
-        attention_patches=3,
-        pool_patches=3,
-    ),
+    "mdjpt": SMALL_MDJPT,
     # With dropout, which must not disturb resuming.
     "emod": EmodConfig(
         hidden=8, heads=2, norm_groups=2, depth=1, ffn=8, projection=8, tokens_per_s=2, per_region=1, dropout=0.1

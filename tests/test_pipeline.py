@@ -152,14 +152,17 @@ def test_the_whole_way(project):
             assert not errors
 
 
-def test_rest_is_told_from_arithmetic_in_unseen_people(project):
-    metrics = json.loads((project / "metrics/eegmat/de.json").read_text("utf-8"))
-    row = metrics["protocols"]["fewshot_subject"]
+def test_rest_is_told_from_arithmetic_in_unseen_people(project, tmp_path):
+    """With as many training groups and resamples as the committed settings have."""
+    store, splits = project / "data/segments/mdjpt/eegmat.zarr", tmp_path / "splits"
+    settings = ("--params", ROOT / "params.yaml", "--seed", "1")
+    for words in (("split", store, splits), ("evaluate", "de", store, splits, tmp_path / "out", *settings)):
+        made = subprocess.run([BIN / "eegpipe", *words], capture_output=True, text=True, env=environment())
+        assert made.returncode == 0, made.stderr
+    row = json.loads((tmp_path / "out/metrics.json").read_text("utf-8"))["protocols"]["fewshot_subject"]
     assert row["leak_free"]
     assert row["n_subjects"] == 8
-    # Eight people are few and the settings here are small: the interval may touch chance, the ranking of trials not.
-    assert row["balanced_accuracy"]["value"] > 0.52 > row["chance"]["uniform"] == 0.5
-    assert row["trial_level"]["auroc"]["value"] > 0.6
+    assert row["balanced_accuracy"]["interval"]["low"] > row["chance"]["uniform"] == 0.5
 
 
 def test_every_method_is_tested_on_the_same_splits(project):

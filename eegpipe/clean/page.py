@@ -13,6 +13,7 @@ from eegpipe.clean import drawings, topomap
 from eegpipe.clean.attention import cautions, percent, short
 from eegpipe.clean.evidence import Evidence
 from eegpipe.clean.page_style import STYLE
+from eegpipe.clean.record import kind_of_removal
 
 _NONE = "–"
 # Spectra begin here: below, a window of two seconds holds no whole period, and the logarithm needs no zero.
@@ -86,12 +87,9 @@ def _listed(parts: Sequence[str]) -> str:
 
 def kind_of(component: Mapping[str, Any]) -> str:
     """ICLabel's most probable class; the one that decided, for a removed component."""
-    reason, likely = component["removed"] or "", component["probabilities"]
-    named = reason.split(" ")[0]
-    if named in likely:
-        return named
-    if "blink" in reason:
-        return "eye"
+    if component["removed"]:
+        return kind_of_removal(component["removed"])
+    likely = component["probabilities"]
     return max(likely, key=likely.__getitem__) if likely else "other"
 
 

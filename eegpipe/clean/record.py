@@ -81,6 +81,11 @@ class CleanRecord:
         return _plain(asdict(self))
 
 
+def kind_of_removal(reason: str) -> str:
+    """The class that a reason of :func:`eegpipe.clean.iclabel.removal` begins with; blinks are of the eye."""
+    return "eye" if reason.endswith("of the blinks") else reason.split()[0]
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}

@@ -17,6 +17,7 @@ from eegpipe import bids
 from eegpipe.bids.folder import FINGERPRINT, is_complete
 from eegpipe.bids.root import replace_text
 from eegpipe.bids.sidecars import read_table
+from eegpipe.clean.record import kind_of_removal
 from eegpipe.clean.settings import CleanSettings
 from eegpipe.errors import DataProblem
 from eegpipe.fingerprint import code_digest, digest, imported_modules
@@ -193,11 +194,6 @@ def row_of(record: Mapping[str, Any]) -> dict[str, Any]:
         for when in ("before", "after"):
             row[f"{figure}_{when}"] = record[when][figure]
     return row
-
-
-def kind_of_removal(reason: str) -> str:
-    """The class that a reason of :func:`eegpipe.clean.iclabel.removal` begins with; blinks are of the eye."""
-    return "eye" if reason.endswith("of the blinks") else reason.split()[0]
 
 
 def _fingerprints(source: Path, recordings: Sequence[RecordingId], settings: CleanSettings) -> dict[RecordingId, str]:
