@@ -42,6 +42,10 @@ _PILOT_STEPS = 6
 _BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+class TooSlow(Exception):
+    """A chain was ended because it took too long."""
+
+
 @dataclass(frozen=True)
 class Result:
     """``removed``: labels of the removed components. ``steps``: seconds by function, where they were asked for.
@@ -56,10 +60,24 @@ class Result:
     output: Path | None = None
 
 
-def run(chain: str, folder: Path, threads: int, *, profile: bool = False, keep_output: bool = True) -> Result:
-    """Run one chain in a process of its own with ``threads`` threads for BLAS and, in ours, for the chain."""
+def run(
+    chain: str,
+    folder: Path,
+    threads: int,
+    *,
+    profile: bool = False,
+    keep_output: bool = True,
+    most_s: float | None = None,
+) -> Result:
+    """Run one chain in a process of its own with ``threads`` threads for BLAS and, in ours, for the chain.
+
+    Raises
+    ------
+    TooSlow
+        If the process takes longer than ``most_s``; it is ended then.
+    """
     wanted = {"chain": chain, "folder": str(folder), "threads": threads, "profile": profile, "keep": keep_output}
-    answer = _child(wanted, threads)
+    answer = _child(wanted, threads, most_s)
     output = answer.pop("output")
     return Result(Cost(**answer.pop("cost")), output=Path(output) if output else None, **answer)
 
@@ -73,18 +91,22 @@ def better_threads(method: str, folder: Path, choices: tuple[int, ...] = (1, 2))
     return min(seconds, key=lambda threads: seconds[threads]), seconds
 
 
-def _child(wanted: dict[str, Any], threads: int) -> dict[str, Any]:
+def _child(wanted: dict[str, Any], threads: int, most_s: float | None = None) -> dict[str, Any]:
     environment = {**os.environ, **dict.fromkeys(_BLAS, str(threads))}
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
         question, answer = Path(scratch) / "question.json", Path(scratch) / "answer.json"
         question.write_text(json.dumps(wanted), encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, __file__, str(question), str(answer)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, __file__, str(question), str(answer)],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=most_s,
+            )
+        except subprocess.TimeoutExpired:
+            raise TooSlow from None
         if done.returncode:
             raise SystemExit(f"The chain {wanted['chain']} failed:\n{done.stderr[-3000:]}")
         return json.loads(answer.read_text(encoding="utf-8"))

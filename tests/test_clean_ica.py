@@ -55,12 +55,41 @@ def test_rank_of_nothing_is_zero():
 
 
 def test_samples_are_spared_only_where_there_are_enough():
-    settings = dataclasses.replace(SETTINGS, samples_per_weight=10)
+    settings = dataclasses.replace(SETTINGS, samples_per_weight=10, samples_at_least=3000)
     few, many = np.arange(500), np.arange(1000, 9000)
     assert np.array_equal(choose(few, 20, settings), few)
     chosen = choose(many, 20, settings)
     assert (len(chosen), chosen[0], chosen[-1]) == (4000, 1000, 8999)
     assert set(np.diff(chosen)) == {2, 3} or set(np.diff(chosen)) == {1, 2, 3}
+    assert len(choose(many, 10, settings)) == 3000  # more than the 1000 that ten for each weight would be
+
+
+def test_last_steps_bring_the_solution_of_a_part_close_to_that_of_all():
+    rng = np.random.default_rng(4)
+    data_uv = (rng.normal(size=(10, 10)) @ rng.laplace(size=(10, 60000))).astype(np.float32)
+    data_uv -= data_uv.mean(axis=0)
+    keep = np.arange(100, 59900)
+    few = dataclasses.replace(SETTINGS, samples_per_weight=30, samples_at_least=0, last_steps=0)
+
+    def distance(settings):
+        """From independence on the samples that all are to learn from: the largest relative gradient."""
+        found = fit(data_uv, keep, 9, settings)
+        sources = found.unmixing @ data_uv[:, keep]
+        sources /= sources.std(axis=1, keepdims=True)
+        gradient = np.tanh(sources) @ sources.T / len(keep)
+        return np.abs(gradient - np.diag(np.diag(gradient))).max()
+
+    part, refined = distance(few), distance(dataclasses.replace(few, last_steps=3))
+    whole = distance(dataclasses.replace(few, samples_at_least=len(keep)))
+    assert max(whole, refined) < part / 3, (whole, refined, part)
+
+
+def test_threads_change_nothing_in_the_last_steps():
+    rng = np.random.default_rng(5)
+    data_uv = (rng.normal(size=(8, 8)) @ rng.laplace(size=(8, 30000))).astype(np.float32)
+    settings = dataclasses.replace(SETTINGS, samples_per_weight=30, samples_at_least=0)
+    one, two = (fit(data_uv, np.arange(30000), 8, settings, threads=threads) for threads in (1, 2))
+    assert np.array_equal(one.unmixing, two.unmixing)
 
 
 def test_separates_peaked_and_flat_sources():

@@ -67,8 +67,9 @@ class Excerpt:
 
     def of(self, signals: Iterable[np.ndarray]) -> np.ndarray:
         """(signal, sample) of it, without each signal's mean, float32."""
-        rows = [row[self.start : self.stop : self.step] for row in signals]
-        return np.array([row - row.mean() for row in rows], dtype=np.float32)
+        # Copies of the part, one at a time: a view would keep its whole signal in memory.
+        parts = (row[self.start : self.stop : self.step] for row in signals)
+        return np.array([(part - part.mean()).astype(np.float32) for part in parts])
 
 
 def choose_excerpt(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eegpipe.clean.infomax import extended_infomax
+from eegpipe.clean.infomax import PIECE, extended_infomax
 from eegpipe.clean.settings import IcaSettings
 
 # A covariance is summed up over so many samples at a time.
@@ -67,11 +67,25 @@ def rank(covariance_uv2: np.ndarray, ratio: float) -> int:
 
 
 def choose(keep: np.ndarray, components: int, settings: IcaSettings) -> np.ndarray:
-    """As many of the samples ``keep`` as the weights need, spread evenly; all if there are no more."""
-    needed = round(settings.samples_per_weight * components**2)
+    """As many of the samples ``keep`` as the settings ask for, spread evenly; all if there are no more."""
+    needed = max(round(settings.samples_per_weight * components**2), settings.samples_at_least)
     if len(keep) <= needed:
         return keep
     return keep[np.linspace(0, len(keep) - 1, needed).round().astype(np.intp)]
+
+
+class _WhitePieces:
+    """The samples ``keep`` of ``data_uv`` (channel, sample) in white coordinates, (component, sample) by pieces."""
+
+    def __init__(self, data_uv: np.ndarray, keep: np.ndarray, whitening: np.ndarray) -> None:
+        self._data_uv, self._whitening = data_uv, whitening
+        self._keep = [keep[first : first + PIECE] for first in range(0, len(keep), PIECE)]
+
+    def __len__(self) -> int:
+        return len(self._keep)
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        return self._whitening @ self._data_uv[:, self._keep[number]]
 
 
 def fit(
@@ -96,13 +110,15 @@ def fit(
     whitening = (vectors / np.sqrt(values)).T
     part = data_uv[:, chosen].astype(np.float32)
     part -= part.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-    white = whitening.astype(np.float32) @ part
+    single = whitening.astype(np.float32)
     solution = extended_infomax(
-        white,
+        single @ part,
         tolerance=settings.tolerance,
         most_iterations=settings.most_iterations,
         random_state=settings.random_state,
         threads=threads,
+        more=_WhitePieces(data_uv, keep, single) if len(chosen) < len(keep) else None,
+        last_steps=settings.last_steps,
     )
     # The rows of the weights are scaled to sources of unit variance, and turned to a positive peak.
     weights = solution.weights

@@ -6,9 +6,9 @@ Gramfort 2018): L-BFGS on the relative gradient, preconditioned with the Hessian
 made of 2 x 2 blocks.
 
 What makes it quick: samples are worked off in pieces that stay in the processor's cache, in float32 with sums in
-float64; the covariance of the sources follows from that of the data, so an evaluation is two matrix products; and most
-steps are taken on a part of the samples. Pieces are summed up in their order: any number of threads gives the same
-bytes.
+float64; the covariance of the sources follows from that of the data, so an evaluation is two matrix products; and
+most steps are taken on a part of the samples, the last few on all. Pieces are summed up in their order: any number of
+threads gives the same bytes.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 # Samples of a piece: a few arrays of (component, piece) fit the cache beside each core.
-_PIECE = 2048
+PIECE = 2048
 # Steps that L-BFGS remembers, and how often a step is halved before the plain gradient is tried.
 _MEMORY = 10
 _HALVINGS = 10
@@ -34,6 +35,14 @@ _LEAST_CURVATURE = 0.01
 _COARSE_TOLERANCE = 1e-2
 # ... with the largest k that leaves this many samples per weight.
 _COARSE_SAMPLES_PER_WEIGHT = 6.0
+
+
+class Pieces(Protocol):
+    """Data (component, sample), float32, piece by piece; at most ``PIECE`` samples in each."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,14 @@ class Solution:
 
 
 def extended_infomax(
-    data: np.ndarray, *, tolerance: float, most_iterations: int, random_state: int, threads: int = 1
+    data: np.ndarray,
+    *,
+    tolerance: float,
+    most_iterations: int,
+    random_state: int,
+    threads: int = 1,
+    more: Pieces | None = None,
+    last_steps: int = 0,
 ) -> Solution:
     """Decompose white data.
 
@@ -74,6 +90,12 @@ def extended_infomax(
         Seed of the rotation to start from.
     threads
         How many cores to use. They change no byte.
+    more
+        Pieces (component, sample) of the recording that ``data`` is a part of, in the same coordinates; made when they
+        are asked for, so that they need not all be in memory.
+    last_steps
+        So many steps on ``more`` at the end. From a solution on a part, a few second-order steps come close to what all
+        samples together give.
     """
     components, samples = data.shape
     rotation, _ = np.linalg.qr(np.random.default_rng(random_state).standard_normal((components, components)))
@@ -81,10 +103,18 @@ def extended_infomax(
     step = int(samples / (_COARSE_SAMPLES_PER_WEIGHT * components**2))
     with _workers(threads) as pool:
         if step > 1:
-            coarse = _Likelihood(np.ascontiguousarray(data[:, ::step]), pool)
+            coarse = _Likelihood(_pieces(np.ascontiguousarray(data[:, ::step])), pool)
             first = _climb(coarse, weights, peaked, max(tolerance, _COARSE_TOLERANCE), most_iterations)
             weights, peaked = first.weights, first.peaked
-        return _climb(_Likelihood(data, pool), weights, peaked, tolerance, most_iterations)
+        found = _climb(_Likelihood(_pieces(data), pool), weights, peaked, tolerance, most_iterations)
+        if more is None or not last_steps:
+            return found
+        last = _climb(_Likelihood(more, pool), found.weights, found.peaked, tolerance, last_steps)
+        return replace(last, iterations=found.iterations, converged=found.converged)
+
+
+def _pieces(data: np.ndarray) -> list[np.ndarray]:
+    return [data[:, first : first + PIECE] for first in range(0, data.shape[1], PIECE)]
 
 
 @contextmanager
@@ -126,19 +156,19 @@ class _Point:
 
 
 class _Likelihood:
-    """The data, ready to be evaluated."""
+    """The data, ready to be evaluated: white pieces (component, sample) of at most ``PIECE`` samples."""
 
-    def __init__(self, data: np.ndarray, pool: ThreadPoolExecutor) -> None:
-        self._pool = pool
-        self._samples = data.shape[1]
-        self._pieces = [data[:, first : first + _PIECE] for first in range(0, self._samples, _PIECE)]
-        self._covariance = sum(pool.map(_products, self._pieces)) / self._samples
+    def __init__(self, pieces: Pieces, pool: ThreadPoolExecutor) -> None:
+        self._pool, self._pieces = pool, pieces
+        found = list(pool.map(lambda number: _products(pieces[number]), range(len(pieces))))
+        self._samples = sum(samples for samples, _ in found)
+        self._covariance = sum(products for _, products in found) / self._samples
         self._buffers = threading.local()
 
     def __call__(self, weights: np.ndarray) -> _Point:
         single = weights.astype(np.float32)
-        parts = self._pool.map(lambda piece: self._sums(single, piece), self._pieces)
-        log_cosh, tanh_y, slope, slope_power = (total / self._samples for total in map(sum, zip(*parts, strict=True)))
+        parts = self._pool.map(lambda number: self._sums(single, self._pieces[number]), range(len(self._pieces)))
+        log_cosh, tanh_y, slope, slope_power = (np.asarray(sum(part)) / self._samples for part in zip(*parts, strict=True))
         return _Point(weights, log_cosh, tanh_y, slope, slope_power, weights @ self._covariance @ weights.T)
 
     def _sums(self, weights: np.ndarray, piece: np.ndarray) -> list[np.ndarray]:
@@ -147,7 +177,7 @@ class _Likelihood:
         Everything is worked out in place: fresh arrays for each step cost more than the steps.
         """
         if not hasattr(self._buffers, "arrays"):  # one set for each thread
-            self._buffers.arrays = np.empty((3, *self._pieces[0].shape), dtype=np.float32)
+            self._buffers.arrays = np.empty((3, len(weights), PIECE), dtype=np.float32)
         sources, first, second = self._buffers.arrays[:, :, : piece.shape[1]]
         np.matmul(weights, piece, out=sources)
         np.abs(sources, out=first)  # log cosh y = |y| + log(1 + exp(-2 |y|)) - log 2
@@ -167,8 +197,8 @@ class _Likelihood:
         return [part.astype(np.float64) for part in (log_cosh, tanh_y, slope, second.sum(axis=1))]
 
 
-def _products(piece: np.ndarray) -> np.ndarray:
-    return (piece @ piece.T).astype(np.float64)
+def _products(piece: np.ndarray) -> tuple[int, np.ndarray]:
+    return piece.shape[1], (piece @ piece.T).astype(np.float64)
 
 
 def _climb(
