@@ -31,6 +31,7 @@ from eegpipe.simulate import SimulateSettings
 
 T = TypeVar("T")
 Size = Literal["demo", "paper"]
+MethodName = Literal["mdjpt", "emod", "art"]
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,12 @@ class Params:
     size: Size
     allow_partial: bool
     raw: dict[str, str]
-    sources: list[str]
+    sources: list[str] | None
+    mixes: dict[MethodName, dict[Size, list[str]]]
     targets: list[str]
+    pretrain_on_target: bool
     windowings: list[str]
-    methods: list[Literal["mdjpt", "emod", "art"]]
+    methods: list[MethodName]
     fine_tuned: list[Literal["emod", "art"]]
     baselines: list[Literal["de"]]
     simulate: dict[str, SimulateSettings]
@@ -164,9 +167,14 @@ def _check_names(params: Params, source: str) -> None:
         # A folder with a mapping file may be called as the user likes.
         ("raw", [name for name, folder in params.raw.items() if not _has_mapping(folder)], datasets.NAMES),
         ("simulate", params.simulate, datasets.NAMES),
-        ("sources", params.sources, params.raw),
+        ("sources", params.sources or [], params.raw),
         ("targets", params.targets, params.raw),
         ("windowings", params.windowings, params.windowing),
+        *(
+            (f"windowing.{name}.{size}.of_dataset", settings.of_dataset, [*datasets.NAMES, *params.raw])
+            for name, sizes in params.windowing.items()
+            for size, settings in sizes.items()
+        ),
         # A method reads the windowing of its own name.
         ("methods", params.methods, params.windowings),
         ("fine_tuned", params.fine_tuned, params.methods),
@@ -177,10 +185,46 @@ def _check_names(params: Params, source: str) -> None:
         for name in names
         if name not in known
     ]
-    faults += [
-        f"{source}: sources: nothing but the target '{target}', expected at least one other data set to train on."
-        for target in params.targets
-        if not set(params.sources) - {target}
-    ]
+    faults += _mix_faults(params, source)
     if faults:
         raise UsageProblem("\n".join(faults))
+
+
+def _mix_faults(params: Params, source: str) -> list[str]:
+    """What is wrong with the data sets that the methods at hand learn from, for the targets at hand."""
+    faults: list[str] = []
+    absent: dict[str, list[str]] = {}  # key of a mix, its data sets that are not in raw
+    for method in dict.fromkeys(params.methods):
+        key = f"mixes.{method}.{params.size}" if params.sources is None else "sources"
+        mix = params.sources if params.sources is not None else params.mixes.get(method, {}).get(params.size)
+        if mix is None:
+            faults.append(f"{source}: the setting '{key}' is missing.")
+            continue
+        if params.sources is None:
+            known = [*datasets.NAMES, *params.raw]
+            faults += [
+                f"{source}: {key}: unknown name '{name}'.{did_you_mean(name, known)}"
+                for name in mix
+                if name not in known
+            ]
+            if lacking := [name for name in mix if name in datasets.NAMES and name not in params.raw]:
+                absent[key] = lacking
+        faults += [
+            f"{source}: {key}: nothing but the target '{target}', expected at least one other data set to train on."
+            for target in params.targets
+            if not set(mix) - {target} and not (mix and params.pretrain_on_target)
+        ]
+        shared = [name for name in params.targets if name in mix]
+        if method == "emod" and params.pretrain_on_target and shared:
+            faults.append(
+                f"{source}: pretrain_on_target: EMOD's pre-training reads valence and arousal, so {', '.join(shared)} "
+                "cannot be learned from and tested on. Leave emod out of methods, or the target out of its sources."
+            )
+    if absent:
+        names = sorted({name for lacking in absent.values() for name in lacking})
+        faults.append(
+            f"{source}: raw has no {', '.join(names)}, which {', '.join(absent)} name. Add each to raw with its vendor "
+            f"folder ({names[0]}: /where/it/is), or choose what all methods learn from: "
+            f"-S 'sources=[{','.join(params.raw)}]'."
+        )
+    return list(dict.fromkeys(faults))

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 import eegpipe
 from eegpipe import methods, progress
-from eegpipe.errors import DataProblem, UsageProblem
+from eegpipe.errors import DataProblem, UsageProblem, did_you_mean
 from eegpipe.fingerprint import code_digest, digest
 from eegpipe.loader import Segments
 from eegpipe.methods import Method, MethodConfig, Request, weight_of_cda
@@ -70,6 +70,7 @@ def pretrain(
     settings: PretrainSettings,
     cda_lambda: float | None = None,
     channels_of: Mapping[str, Sequence[str]] | None = None,
+    tested_too: str | None = None,
     seed: int,
     device: str = "cpu",
     threads: int = 1,
@@ -92,6 +93,9 @@ def pretrain(
     channels_of : mapping or None
         Names of the channels of data sets that are not trained on, normally of the target. Only ART's
         ``channel_set: intersection`` reads them.
+    tested_too : str or None
+        The source that is meant to be the target as well. The manifest says so, and evaluation computes only protocols
+        that allow it. Without, an encoder that has met what is tested is refused.
     seed : int
         Of the initial weights and the draws.
     device : str
@@ -106,12 +110,13 @@ def pretrain(
         If a data set cannot be used (one subject, no shared stimuli, no scalp channel, no valence, flat or non-finite
         signal), or a loss becomes non-finite.
     UsageProblem
-        If ``out`` is something else than an encoder, the sources or the settings do not fit together, or the device
-        does not exist.
+        If ``out`` is something else than an encoder, the sources or the settings do not fit together, the device does
+        not exist, or ``tested_too`` is no source or the method reads labels.
     """
     out = Path(out)
     method = methods.of_config(config)
     _check_request(sources, out, device, method, settings)
+    _check_tested_too(sources, tested_too, method)
     sources = sorted(sources, key=lambda segments: segments.dataset)
     checkpoint = out.with_name(f".{out.name}.checkpoint")
     rows = [_rows_digest(segments) for segments in sources]
@@ -119,6 +124,8 @@ def pretrain(
         objective = method.objective(Request(sources, config, settings, cda_lambda, channels_of or {}, seed, device))
         settings = _with_steps(settings, objective, method)
         manifest = _manifest(sources, method, objective, settings, cda_lambda, seed)
+        if tested_too is not None:
+            manifest["tested_too"] = tested_too
         code = code_digest(*_CODE, *method.code, packages=("torch",))
         identity = digest(manifest, asdict(objective.config), rows, device, threads, code)
         log = fit(
@@ -296,6 +303,17 @@ def _check_request(
             )
     if out.exists() and not (out / "manifest.json").is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise UsageProblem(f"{out}: exists and is no pre-trained encoder; it would be replaced. Choose another folder.")
+
+
+def _check_tested_too(sources: Sequence[Segments], name: str | None, method: Method) -> None:
+    if name is None:
+        return
+    if name not in (names := [segments.dataset for segments in sources]):
+        raise UsageProblem(f"tested_too: '{name}' is no source.{did_you_mean(name, names)}")
+    if method.labels != "none":
+        raise UsageProblem(
+            f"{method.title}'s pre-training reads {method.labels}: what it learns from cannot be tested on."
+        )
 
 
 def _check_device(device: str) -> None:

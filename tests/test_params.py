@@ -95,7 +95,15 @@ def test_the_commands_without_a_file_do_what_the_file_says():
         ("targets", ["sed"], ["targets", "sed", "Did you mean 'seed'?"]),
         ("raw", {"sed": "x"}, ["raw", "Did you mean 'seed'?"]),
         ("sources", ["seed"], ["sources", "nothing but the target 'seed'"]),
+        ("sources", ["seed", "seed_v"], ["sources: unknown name 'seed_v'"]),
+        ("mixes.art.demo", ["seed", "daep"], ["mixes.art.demo: unknown name 'daep'", "Did you mean 'deap'?"]),
+        ("mixes.art.demo", ["faced"], ["mixes.art.demo: nothing but the target 'faced'"]),
+        ("mixes", {}, ["'mixes.mdjpt.demo' is missing"]),
+        ("mixes.artt", {}, ["mixes", "'mdjpt', 'emod' or 'art'"]),
+        ("pretrain_on_target", True, ["EMOD's pre-training reads valence and arousal", "seed, faced"]),
         ("windowing.mdjpt.demo.band_hz", [47.0, 0.5], ["band_hz"]),
+        ("windowing.emod.paper.of_dataset", {"seed_v": [1.0]}, ["windowing.emod.paper.of_dataset.seed_v"]),
+        ("windowing.emod.paper.of_dataset", {"sed_v": [1.0, 1.0]}, ["of_dataset", "Did you mean 'seed_v'?"]),
         ("methods", ["mdjpt", "emodd"], ["methods", "'emod' or 'art'"]),
         ("fine_tuned", ["mdjpt"], ["fine_tuned", "'emod' or 'art'"]),
         ("windowings", ["mdjpt"], ["methods: unknown name 'emod'", "methods: unknown name 'art'"]),
@@ -109,6 +117,24 @@ def test_a_wrong_setting_is_refused_by_name(tmp_path, key, value, said):
     with pytest.raises(UsageProblem) as refusal:
         load(edited(tmp_path, **{key: value}))
     assert all(words in str(refusal.value) for words in said), str(refusal.value)
+
+
+def test_the_papers_mixes_need_their_data_sets(tmp_path):
+    """One line that says what to add, whatever the number of methods; `sources` is the way around it."""
+    with pytest.raises(UsageProblem) as refusal:
+        load(edited(tmp_path, size="paper"))
+    (line,) = str(refusal.value).splitlines()
+    assert "raw has no amigos, mahnob_hci, mdme, mped, seed_iv, seed_v, seed_vii" in line
+    assert "mixes.mdjpt.paper, mixes.emod.paper name" in line
+    load(edited(tmp_path, size="paper", sources=["seed", "deap", "faced"]))
+    load(edited(tmp_path, size="paper", methods=["art"], fine_tuned=["art"], windowings=["art"]))
+
+
+def test_a_target_may_be_learned_from_where_no_labels_are_read(tmp_path):
+    within = {"sources": ["dreamer"], "targets": ["dreamer"], "methods": ["art"], "fine_tuned": []}
+    load(edited(tmp_path, pretrain_on_target=True, **within))
+    with pytest.raises(UsageProblem, match="nothing but the target 'dreamer'"):
+        load(edited(tmp_path, pretrain_on_target=False, **within))
 
 
 def test_every_fault_is_named_at_once(tmp_path):

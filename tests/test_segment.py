@@ -305,6 +305,20 @@ def test_a_cleaned_data_set_becomes_one_store(tmp_path):
     np.testing.assert_allclose(load(tmp_path / "half.zarr").eeg, segments.eeg, rtol=2**-11, atol=1e-4)
 
 
+def test_a_data_set_may_have_windows_of_its_own(tmp_path):
+    from eegpipe.loader import load
+
+    clean = write_clean(tmp_path / "clean", subjects=("9",))
+    given = WindowingSettings(window_s=10.0, step_s=10.0, of_dataset={"seed": (2.0, 2.0), "deap": (1.0, 1.0)})
+    segment_dataset(clean, tmp_path / "of.zarr", windowing="mdjpt", settings=given)
+    plain = WindowingSettings(window_s=2.0, step_s=2.0)
+    segment_dataset(clean, tmp_path / "plain.zarr", windowing="mdjpt", settings=plain)
+    # The same store, so that another data set's entry changes nothing that follows.
+    assert load(tmp_path / "of.zarr").digest == load(tmp_path / "plain.zarr").digest
+    assert load(tmp_path / "of.zarr").eeg.shape[-1] == 250
+    assert given.of("faced") == replace(given, of_dataset={})
+
+
 def test_one_bad_recording_leaves_no_store_and_is_named(tmp_path):
     clean = write_clean(tmp_path / "clean", subjects=("9",))
     events = clean / "sub-9/ses-2/eeg/sub-9_ses-2_task-emotion_desc-clean_events.tsv"

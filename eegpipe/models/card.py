@@ -29,6 +29,12 @@ def model_card(manifest: Mapping[str, Any], config: Mapping[str, Any], log: Sequ
     if left_out:
         named = ", ".join(f"{count} of {name}" for name, count in left_out.items())
         lines += ["", f"Segments without valence and arousal were never drawn: {named}."]
+    if "tested_too" in manifest:
+        lines += [
+            "",
+            f"**{manifest['tested_too']} was learned from, without labels, although it is tested on** "
+            "(`pretrain_on_target`). Results on it are transductive.",
+        ]
     lines += [
         "",
         f"Labels that pre-training read: {manifest['labels']}.",
