@@ -21,6 +21,7 @@ from eegpipe.models.mdjpt import (
     linear_attention,
     stratified_norm,
 )
+from eegpipe.models.mdjpt_transformer import positions, transformer_block
 from eegpipe.models.montage import MONTAGE, MontageWindows, amplitude, channel_projection
 
 import reference_arrays
@@ -274,6 +275,104 @@ class TestVariants:
             MdjptConfig(hidden=10, heads=4)
 
 
+class TestTransformer:
+    """The ablation: softmax attention in the place of the MLLA blocks, everything else as it is."""
+
+    @pytest.fixture(scope="class")
+    def config(self, tiny) -> MdjptConfig:
+        return replace(tiny, encoder="transformer")
+
+    def test_like_for_like(self):
+        """Width, depth, heads and feed-forward of the paper; the rest of the network is the same."""
+        mlla, softmax = Mdjpt(MdjptConfig()), Mdjpt(MdjptConfig(encoder="transformer"))
+        assert count(softmax.parameters()) == 650_976
+        assert count(softmax.blocks.parameters()) == 264_960 == 2 * (4 * 128 * 129 + 256 * 129 + 128 * 257 + 4 * 128)
+        assert count(mlla.blocks.parameters()) == 366_592
+        assert softmax.blocks[0].self_attn.num_heads == 8
+        shapes = [
+            {name: one.shape for name, one in model.state_dict().items() if not name.startswith("blocks.")}
+            for model in (mlla, softmax)
+        ]
+        assert shapes[0] == shapes[1]
+
+    def test_shapes_and_gradients(self, config):
+        model = seeded(config)
+        output = model(torch.randn(4, 4, 625))
+        assert output.latent.shape == (4, 2, 3, 20)
+        assert output.encoded.shape == (4, 4, 20)
+        assert output.z.shape == (4, 4)
+        (losses.nt_xent(output.z, 0.5) + losses.cda([output.latent], kind="true", diagonal="kept")).backward()
+        largest = {name: float(parameter.grad.abs().max()) for name, parameter in model.named_parameters()}
+        # The stratified norm that follows takes off what is constant over time and windows: these cannot learn, nor
+        # can their counterparts in MLLA.
+        assert largest.pop("read_out.bias") < 1e-5
+        assert largest.pop("blocks.0.linear2.bias") < 1e-5
+        keys = slice(8, 16)  # the bias of the keys shifts all logits of a query alike, which softmax ignores
+        assert model.blocks[0].self_attn.in_proj_bias.grad[keys].abs().max() < 1e-5
+        assert min(largest.values()) > 1e-5, largest
+
+    def test_equals_the_equations(self, config):
+        """One layer, written out: softmax(q k / sqrt(width of a head)) v for every head, each part after a norm."""
+        torch.manual_seed(0)
+        layer = transformer_block(config)
+        x = torch.randn(1, 5, 8)
+        normed = torch.nn.functional.layer_norm(x[0], (8,), layer.norm1.weight, layer.norm1.bias)
+        qkv = normed @ layer.self_attn.in_proj_weight.T + layer.self_attn.in_proj_bias
+        query, key, value = qkv.unflatten(1, (3, 2, 4)).unbind(1)
+        heads = []
+        for head in range(2):
+            logits = query[:, head] @ key[:, head].T / 4**0.5
+            heads.append(torch.softmax(logits, dim=1) @ value[:, head])
+        h = x[0] + layer.self_attn.out_proj(torch.cat(heads, dim=1))
+        normed = torch.nn.functional.layer_norm(h, (8,), layer.norm2.weight, layer.norm2.bias)
+        expected = h + layer.linear2(torch.nn.functional.gelu(layer.linear1(normed)))
+        torch.testing.assert_close(layer(x)[0], expected, **CLOSE)
+
+    def test_positions(self):
+        table = positions(7, 6, torch.zeros(1))
+        for number in range(7):
+            for column in range(6):
+                angle = number / 10_000 ** (column // 2 * 2 / 6)
+                value = np.sin(angle) if column % 2 == 0 else np.cos(angle)
+                assert table[number, column].item() == pytest.approx(value, abs=1e-6)
+        assert positions(3, 5, torch.zeros(1)).shape == (3, 5)
+
+    def test_channels_stay_separate_and_time_has_an_order(self, config):
+        model = seeded(config).eval()
+        x = torch.randn(2, 4, 625)
+        changed = x.clone()
+        changed[:, 1:] += torch.randn(2, 3, 625)
+        with torch.no_grad():
+            before, after = model.embed(x), model.embed(changed)
+            torch.testing.assert_close(before[:, 0], after[:, 0])
+            assert not torch.allclose(before[:, 1], after[:, 1], atol=1e-3)
+            # Patches that are shuffled: without positions, what comes out would be shuffled in the same way.
+            patches = x[:, :, :620].unflatten(-1, (20, 31))
+            shuffled = patches[:, :, torch.randperm(20, generator=torch.Generator().manual_seed(0))].flatten(2)
+            maps = [model.embed(one).sum(dim=-1) for one in (x[:, :, :620], shuffled)]
+            assert not torch.allclose(*maps, atol=1e-3)
+
+    def test_recompute_changes_nothing(self, config, monkeypatch):
+        monkeypatch.setattr("eegpipe.models.mdjpt.WINDOWS_AT_ONCE", 3)
+        x = torch.randn(4, 4, 625)
+        gradients = []
+        for recompute in (False, True):
+            model = seeded(config)
+            model.recompute = recompute
+            model(x).z[:, 0].sum().backward()
+            gradients.append([parameter.grad for parameter in model.parameters() if parameter.grad is not None])
+        for plain, recomputed in zip(*gradients, strict=True):
+            torch.testing.assert_close(plain, recomputed)
+
+    def test_what_is_refused(self):
+        with pytest.raises(UsageProblem, match="not built for the variant 'released'"):
+            MdjptConfig(encoder="transformer", variant="released")
+        with pytest.raises(UsageProblem, match="block_output is of the MLLA blocks"):
+            MdjptConfig(encoder="transformer", block_output="before attention")
+        with pytest.raises(UsageProblem, match="norm_before_ffn is of the MLLA blocks"):
+            MdjptConfig(encoder="transformer", norm_before_ffn=True)
+
+
 class TestNetwork:
     # Numbers of our own, so that a machine without the reference arrays notices a change.
     @pytest.mark.parametrize(
@@ -331,7 +430,9 @@ class TestNetwork:
         assert not torch.allclose(before[..., 6:], after[..., 6:])
         torch.testing.assert_close(before.sum(dim=1), torch.ones(1, 12))
 
-    def test_recompute_changes_nothing(self, tiny):
+    @pytest.mark.parametrize("at_once", [16, 3])
+    def test_recompute_changes_nothing(self, tiny, at_once, monkeypatch):
+        monkeypatch.setattr("eegpipe.models.mdjpt.WINDOWS_AT_ONCE", at_once)
         x = torch.randn(4, 4, 625)
         gradients = []
         for recompute in (False, True):

@@ -197,13 +197,29 @@ class TestResume:
         pretrain(sources, tmp_path / "model", config=CONFIG, settings=SETTINGS, seed=5)
         assert contents(tmp_path / "model") == contents(trained)
 
+    def test_the_transformer_ablation_resumes_and_is_another_network(self, trained, sources, tmp_path):
+        """The same bytes after a kill; neither a checkpoint nor weights of one encoder enter the other."""
+        softmax = replace(CONFIG, encoder="transformer")
+        pretrain(sources, tmp_path / "whole", config=softmax, settings=SETTINGS, seed=5)
+        assert "softmax attention" in (tmp_path / "whole" / "README.md").read_text()
+        assert "softmax attention" not in (trained / "README.md").read_text()
+        stop_after_one_epoch(sources, tmp_path / "model", SETTINGS, softmax)
+        pretrain(sources, tmp_path / "model", config=softmax, settings=SETTINGS, seed=5)
+        assert contents(tmp_path / "model") == contents(tmp_path / "whole")
+        stop_after_one_epoch(sources, tmp_path / "mlla", SETTINGS, softmax)
+        pretrain(sources, tmp_path / "mlla", config=CONFIG, settings=SETTINGS, seed=5)
+        assert contents(tmp_path / "mlla") == contents(trained)
+        (tmp_path / "mlla" / "weights.safetensors").write_bytes(contents(tmp_path / "whole")["weights.safetensors"])
+        with pytest.raises(DataProblem, match=r"weights\.safetensors: found other tensors"):
+            load_pretrained(tmp_path / "mlla")
+
     def test_a_damaged_checkpoint_is_ignored(self, trained, sources, tmp_path):
         (tmp_path / ".model.checkpoint").write_bytes(b"not a checkpoint")
         pretrain(sources, tmp_path / "model", config=CONFIG, settings=SETTINGS, seed=5)
         assert contents(tmp_path / "model") == contents(trained)
 
 
-def stop_after_one_epoch(sources, out, settings):
+def stop_after_one_epoch(sources, out, settings, config=CONFIG):
     calls = []
     step = torch.optim.Adam.step
 
@@ -216,7 +232,7 @@ def stop_after_one_epoch(sources, out, settings):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim.Adam, "step", mortal)
         with pytest.raises(Killed):
-            pretrain(sources, out, config=CONFIG, settings=settings, seed=5)
+            pretrain(sources, out, config=config, settings=settings, seed=5)
 
 
 class TestEncoder:

@@ -71,10 +71,11 @@ _TITLES = {"mdjpt": "mdJPT", "emod": "EMOD", "art": "ART"}
 def _mdjpt(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     window_s = manifest["window_samples"] / manifest["rate_hz"]
     maps = config["features"] * config["filters"] * len(config["dilations"])
+    ablation = " Ablation: softmax attention in place of gated linear attention (MLLA)."
     return (
         f"Self-supervised EEG encoder: {window_s:g}-s windows at {manifest['rate_hz']:g} Hz, 60 channels (other "
         f"montages are projected), {maps} features per window. Method: multi-data-set joint pre-training, "
-        "arXiv 2510.22197. Labels were not used."
+        f"arXiv 2510.22197. Labels were not used.{ablation if config.get('encoder') == 'transformer' else ''}"
     )
 
 

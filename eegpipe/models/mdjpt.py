@@ -2,7 +2,8 @@
 
 60 channels are embedded one by one by linear-attention (MLLA) blocks over patches of time, then mixed by a spatial
 projector and dilated convolutions. Two variants: ``described`` is the paper, ``released`` what the public code
-computes; they differ in the switches of :class:`MdjptConfig` and nowhere else.
+computes; they differ in the switches of :class:`MdjptConfig` and nowhere else. ``encoder: transformer`` puts softmax
+attention in the place of the MLLA blocks (the paper's ablation).
 
 Shapes: B windows, C channels (60), T samples (625), R = B x C rows, P patches (99), L samples of a patch (32), H hidden
 (128), F feature maps (32), N dilations (4), W filters (4), S latent channels (64), K = F x N x W encoder maps (512), D
@@ -24,6 +25,7 @@ from torch.utils.checkpoint import checkpoint
 from eegpipe import losses
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.loader import Segments
+from eegpipe.models.mdjpt_transformer import positions, transformer_block
 from eegpipe.models.montage import MONTAGE, MontageWindows
 from eegpipe.models.settings import MdjptConfig
 from eegpipe.samplers import PairSampler
@@ -32,7 +34,8 @@ __all__ = ["Mdjpt", "MdjptConfig", "MdjptObjective", "MdjptOutput", "extract_fea
 
 # Windows of one group at feature extraction: bounds memory (about 0.8 MB a window at the paper's size).
 MOST_WINDOWS_OF_GROUP = 512
-# Windows that pass the network at once at feature extraction: bounds memory, changes nothing else.
+# Windows that pass the blocks at once at feature extraction and where activations are recomputed: bounds memory (about
+# 0.13 GB of activations a window at the paper's size), changes nothing else.
 WINDOWS_AT_ONCE = 16
 
 
@@ -177,7 +180,8 @@ class Mdjpt(nn.Module):
         self.config = config = config.resolved()
         self.recompute = False
         self.read_in = nn.Linear(config.patch_samples, config.hidden)
-        self.blocks = nn.ModuleList(MllaBlock(config) for _ in range(config.depth))
+        block = transformer_block if config.encoder == "transformer" else MllaBlock
+        self.blocks = nn.ModuleList(block(config) for _ in range(config.depth))
         self.read_out = nn.Linear(config.hidden, config.features)
         self.space = nn.Linear(channels, config.latent_channels)
         self.dilated = DilatedSpace(config)
@@ -195,14 +199,21 @@ class Mdjpt(nn.Module):
         return MdjptOutput(latent_BFSP, encoded_BKP, self.project(encoded_BKP, groups))
 
     def embed(self, x_BCT: Tensor) -> Tensor:
-        """Patches of every channel on its own through the MLLA blocks: (B, C, T) -> (B, C, F, P)."""
-        windows, channels, _ = x_BCT.shape
+        """Patches of every channel on its own through the blocks: (B, C, T) -> (B, C, F, P)."""
+        if self.recompute and self.training:
+            # Windows do not meet here: in pieces, the activations of a piece are the most that exist at a time.
+            pieces = x_BCT.split(WINDOWS_AT_ONCE)
+            return torch.cat([checkpoint(self._embed, piece, use_reentrant=False) for piece in pieces])
+        return self._embed(x_BCT)
+
+    def _embed(self, x_BCT: Tensor) -> Tensor:
         patches_BCPL = x_BCT.unfold(-1, self.config.patch_samples, self.config.patch_stride)
         h_RPH = self.read_in(patches_BCPL.flatten(0, 1))
-        recompute = self.recompute and self.training
+        if self.config.encoder == "transformer":
+            h_RPH = h_RPH + positions(h_RPH.shape[1], h_RPH.shape[2], h_RPH)
         for block in self.blocks:
-            h_RPH = checkpoint(block, h_RPH, use_reentrant=False) if recompute else block(h_RPH)
-        return self.read_out(h_RPH).unflatten(0, (windows, channels)).transpose(2, 3)
+            h_RPH = block(h_RPH)
+        return self.read_out(h_RPH).unflatten(0, x_BCT.shape[:2]).transpose(2, 3)
 
     def project_space(self, h_BCFP: Tensor) -> Tensor:
         """The spatial projector, one matrix for all maps and times: (B, C, F, P) -> (B, F, S, P)."""

@@ -49,6 +49,9 @@ class MdjptConfig:
     # "described": what the paper says, without evident faults. "released": what the public code computes, faults too.
     variant: Literal["described", "released"] = "described"
 
+    # What embeds the patches of a channel. "mlla": gated linear attention (the method). "transformer": softmax
+    # attention of equal width, depth, heads and feed-forward (the paper's ablation; described only).
+    encoder: Literal["mlla", "transformer"] = "mlla"
     patch_samples: Count = 32  # length of a patch, samples (code)
     patch_stride: Count = 6  # from patch to patch, samples (code)
     hidden: Count = 128  # width of the MLLA blocks (code)
@@ -81,6 +84,21 @@ class MdjptConfig:
     def __post_init__(self) -> None:
         if self.hidden % self.heads:
             raise UsageProblem(f"mdjpt: hidden ({self.hidden}) must be a multiple of heads ({self.heads}).")
+        if self.encoder == "transformer":
+            self._check_transformer()
+
+    def _check_transformer(self) -> None:
+        if self.variant == "released":
+            raise UsageProblem(
+                "mdjpt: encoder 'transformer' is not built for the variant 'released', whose ablation maps the 60 "
+                "channels jointly, sample by sample, and leaves the rest of the network open. Use variant 'described'; "
+                "its other switches can be set one by one."
+            )
+        if self.block_output == "before attention" or self.norm_before_ffn:
+            name = "norm_before_ffn" if self.norm_before_ffn else "block_output"
+            raise UsageProblem(
+                f"mdjpt: {name} is of the MLLA blocks, and encoder 'transformer' has none. Leave it at its default."
+            )
 
     def resolved(self) -> MdjptConfig:
         """The same with every switch set: what stands in a model's config.json."""
