@@ -168,7 +168,9 @@ class _Likelihood:
     def __call__(self, weights: np.ndarray) -> _Point:
         single = weights.astype(np.float32)
         parts = self._pool.map(lambda number: self._sums(single, self._pieces[number]), range(len(self._pieces)))
-        log_cosh, tanh_y, slope, slope_power = (np.asarray(sum(part)) / self._samples for part in zip(*parts, strict=True))
+        log_cosh, tanh_y, slope, slope_power = (
+            np.asarray(sum(part)) / self._samples for part in zip(*parts, strict=True)
+        )
         return _Point(weights, log_cosh, tanh_y, slope, slope_power, weights @ self._covariance @ weights.T)
 
     def _sums(self, weights: np.ndarray, piece: np.ndarray) -> list[np.ndarray]:

@@ -68,7 +68,7 @@ class IcaSettings:
     # ... but not fewer than this, where there are so many: with few channels they cost nothing.
     samples_at_least: Annotated[int, Ge(0)] = 100_000
     # Steps on all samples at the end: they bring the solution of the part close to that of all.
-    last_steps: Annotated[int, Ge(0)] = 3
+    last_steps: Annotated[int, Ge(0)] = 6
     # With fewer samples per weight the recording is left without ICA, and the record says so.
     fewest_samples_per_weight: Annotated[float, Gt(0)] = 4.0
     # Windows of one second with a peak above this multiple of the median window's are left out of the fit.
