@@ -306,17 +306,57 @@ def segment(
 def split(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="The target's segment store.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for one manifest per protocol.")],
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A protocol that `eegpipe protocols` lists; may be given several times. Default: the usual ones.",
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Default: that of the settings, 0.")] = None,
+    params: ParamsFile = None,
 ) -> int:
     """Decide who is trained on and who is tested on.
 
-    Before any training; written as one hashed manifest per protocol.
+    Before any training; written as one hashed manifest per protocol. A protocol that the data set cannot have is named
+    with its reason in not_applicable.tsv. Manifests of other protocols in OUT are removed.
     """
     from eegpipe.loader import load
     from eegpipe.splits import write_all
 
-    for manifest in write_all(load(_existing(store, "a segment store")), out, seed=seed):
+    chosen = _params(params)
+    target = load(_existing(store, "a segment store"))
+    for manifest in write_all(target, out, protocols=protocol, seed=seed, settings=chosen.split if chosen else None):
         print(manifest)
+    return 0
+
+
+@app.command(name="protocols")
+@reports_problems
+def list_protocols(as_json: AsJson = False) -> int:
+    """List the evaluation protocols.
+
+    What training and test part never share, which paper a protocol repeats, and which stricter protocol it is to be
+    compared with. Whether a row is leak free depends on the data set too, and stands in its manifest.
+    """
+    from eegpipe.protocols import PROTOCOLS, USUAL
+
+    rows = [
+        {
+            "name": name,
+            "usual": name in USUAL,
+            "kind": plan.kind,
+            "apart": ", ".join(plan.apart),
+            "paper": plan.paper,
+            "counterpart": plan.counterpart or "",
+            "summary": plan.summary,
+        }
+        for name, plan in PROTOCOLS.items()
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print_table("Protocols", rows)
     return 0
 
 

@@ -123,8 +123,8 @@ def evaluate(
     encoder : FeatureEncoder or None
         For methods with a frozen encoder.
     tuner : FineTuner or None
-        For methods that are fine-tuned. Only the few-shot protocols of this project are then used: in the others there
-        is nothing to train, or the rules are mdJPT's own.
+        For methods that are fine-tuned. Protocols of nearest neighbours, where there is nothing to train, and those
+        that follow mdJPT's own rules are then left out.
     seed : int
         Of the classifier's weights and batches and of the bootstrap; who is tested is the split's own.
     model_digest : str or None
@@ -189,12 +189,12 @@ def evaluate(
     return json.loads(text)
 
 
-_NOT_TUNED = "Fine-tuning: only under the few-shot protocols fewshot_subject_stimulus and fewshot_subject."
+_NOT_TUNED = "Fine-tuning: not by nearest neighbours, where nothing is trained, and not under mdJPT's own rules."
 
 
 def _tunable(split: Split) -> bool:
     plan = PROTOCOLS[split.protocol]
-    return plan.kind == "fewshot" and not plan.published
+    return plan.kind != "zeroshot" and not plan.as_mdjpt
 
 
 def _settings(settings: EvaluateSettings, tuner: FineTuner | None) -> dict[str, Any]:

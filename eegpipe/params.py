@@ -25,7 +25,7 @@ from eegpipe.models.art_settings import ArtConfig, ArtTraining, FineTuneSettings
 from eegpipe.models.emod_settings import EmodConfig, EmodFineTuning, EmodTraining
 from eegpipe.models.settings import MdjptConfig, MdjptTraining
 from eegpipe.predictions import EvaluateSettings
-from eegpipe.protocols import SplitSettings
+from eegpipe.protocols import PROTOCOLS, SplitSettings
 from eegpipe.segment import WindowingSettings
 from eegpipe.simulate import SimulateSettings
 
@@ -178,6 +178,7 @@ def _check_names(params: Params, source: str) -> None:
         # A method reads the windowing of its own name.
         ("methods", params.methods, params.windowings),
         ("fine_tuned", params.fine_tuned, params.methods),
+        ("split.protocols", params.split.protocols, PROTOCOLS),
     ]
     faults = [
         f"{source}: {key}: unknown name '{name}'.{did_you_mean(name, known)}"

@@ -23,7 +23,7 @@ from eegpipe.models.baselines import (
     nearest_neighbour,
 )
 from eegpipe.protocols import PROTOCOLS, TRANSDUCTIVE
-from eegpipe.splits import Fold, Split, part_mask
+from eegpipe.splits import Fold, Split, knows_tested, part_mask
 from eegpipe.trials import Classes, find_classes
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """How features are treated and scored. ``mdjpt_fewshot`` has its own treatment, the published one."""
+    """How features are treated and scored. mdJPT's protocols have their own treatment, the published one."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
@@ -85,7 +85,7 @@ class FeatureCache:
         self._known: dict[bytes, np.ndarray] = {}
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """(len(rows), d) float64. ``rows`` : positions of all segments of a part, of whole subjects, ascending."""
+        """(len(rows), d) float64. ``rows`` : positions of all segments of a part, ascending."""
         pieces = []
         for subject in np.unique(self.segments.subject[rows]):
             mine = rows[self.segments.subject[rows] == subject]
@@ -150,7 +150,7 @@ def predict(
         y = {part: classes.of_segment[positions] for part, positions in rows.items()}
         fold_seed = int(digest(seed, fold.name)[:8], 16)
         if isinstance(features, FeatureCache):
-            x = _treated(rows, segments, features, settings, published=plan.published)
+            x = _treated(rows, segments, features, settings, published=plan.as_mdjpt)
             probabilities, curve = _shared_classifier(split, fold, x, y, n_classes, settings, fold_seed)
         else:
             chosen = {part: segments.select(positions) for part, positions in rows.items()}
@@ -168,10 +168,11 @@ def predict(
         guess = metrics.chance(class_prior(y["train"], n_classes), class_prior(y["test"], n_classes))
         chances.append((fold.group, count, guess))
         advance(note=split.protocol)
+    joined = {name: np.concatenate(values) for name, values in columns.items()}
     return Predictions(
         split=split,
-        done=_uses(split, features, settings),
-        **{name: np.concatenate(values) for name, values in columns.items()},
+        done=_uses(split, segments, joined["row"], features, settings),
+        **joined,
         chance=_mean_chance(chances),
         curves=curves,
     )
@@ -199,18 +200,31 @@ def _rows(fold: Fold, part: str, segments: Segments, classes: Classes) -> np.nda
     return np.flatnonzero(part_mask(fold, part, segments) & (classes.of_segment >= 0))
 
 
-def _uses(split: Split, features: FeatureCache | FineTuner, settings: EvaluateSettings) -> tuple[str, ...]:
-    """What this evaluation does with unlabelled test data."""
-    if not isinstance(features, FeatureCache):
-        return ("encoder_batch",) if features.across else ()
+def _uses(
+    split: Split,
+    segments: Segments,
+    tested: np.ndarray,
+    features: FeatureCache | FineTuner,
+    settings: EvaluateSettings,
+) -> tuple[str, ...]:
+    """What this evaluation does with unlabelled test data; ``tested``: rows of all test parts."""
     plan = PROTOCOLS[split.protocol]
-    done = {
-        "causal_normalisation": plan.published or settings.normalisation == "causal",
-        "encoder_batch": features.across,
-        "encoder_whole_session": features.across and not features.by_part and plan.clips_apart,
-        "lds_smoothing": plan.published or settings.smoothing == "lds",
-        "priors_over_all_subjects": plan.published,
-    }
+    source = features.encoder if isinstance(features, FeatureCache) else features
+    done = dict.fromkeys(TRANSDUCTIVE, False)
+    done["encoder_batch"] = features.across
+    if source is not None:
+        mask = np.zeros(len(segments.subject), dtype=bool)
+        mask[tested] = True
+        done["encoder_knows_target"] = knows_tested(source.manifest, segments, mask)
+    if isinstance(features, FeatureCache):
+        # A session has segments of one part only if subjects are apart and clips are not.
+        mixed = plan.clips_apart or "subject" not in plan.apart
+        done |= {
+            "causal_normalisation": plan.as_mdjpt or settings.normalisation == "causal",
+            "encoder_whole_session": features.across and not features.by_part and mixed,
+            "lds_smoothing": plan.as_mdjpt or settings.smoothing == "lds",
+            "priors_over_all_subjects": plan.as_mdjpt,
+        }
     return tuple(name for name in TRANSDUCTIVE if done[name])
 
 

@@ -7,12 +7,12 @@ same in every process, on every machine and with every version of every package.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, comb
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.fingerprint import digest
@@ -27,37 +27,228 @@ class NotApplicable(UsageProblem):
 class Protocol:
     """What a protocol does, whoever the subjects are.
 
-    clips_apart
-        Training and test part share no clip.
-    published
-        Repeats the evaluation of the mdJPT code, faults included: the epoch is the one with the best accuracy on the
-        test subjects, the priors of the online normalisation come from all subjects, features are smoothed.
+    kind
+        ``fewshot``: a few subjects train. ``zeroshot``: nearest neighbour. ``cross``: all other subjects train.
+        ``within``: a subject's own data train. ``parts``: one training, one validation and one test part, as EMOD's.
+    draw
+        Which function of ``folds.py`` makes the folds.
+    apart
+        The units that training and test part never share, the coarsest one and, if so, ``stimulus``. Subjects apart
+        keep their sessions, trials and windows apart; trials apart keep their windows apart.
+    summary
+        One line for people.
+    paper
+        The paper whose evaluation this repeats, faults included; empty for this project's own.
+    counterpart
+        The next stricter protocol of the same question: the difference to it is what the leak is worth. Which one is
+        leak free may depend on the data set: :func:`clean_counterpart`.
+    as_mdjpt
+        Features are treated as in the mdJPT code: the priors of the online normalisation come from all subjects, and
+        features are smoothed.
+    test_selects
+        The epoch is the one with the best accuracy on the test subjects.
+    own_settings
+        Settings that this protocol reads beside those that stand in every manifest.
     """
 
-    kind: Literal["fewshot", "zeroshot"]
-    clips_apart: bool
-    published: bool
+    kind: Literal["fewshot", "zeroshot", "cross", "within", "parts"]
+    draw: str
+    apart: tuple[str, ...]
     summary: str
+    paper: str = ""
+    counterpart: str | None = None
+    as_mdjpt: bool = False
+    test_selects: bool = False
+    own_settings: tuple[str, ...] = ()
+
+    @property
+    def clips_apart(self) -> bool:
+        """Training and test part share no clip."""
+        return "stimulus" in self.apart
 
 
 # From the strictest to the loosest of each kind; tables of results keep this order.
 PROTOCOLS: Mapping[str, Protocol] = {
     "fewshot_subject_stimulus": Protocol(
-        "fewshot", True, False, "a classifier trained on a few subjects, tested on other subjects and other clips"
+        "fewshot",
+        "groups",
+        ("subject", "stimulus"),
+        "a classifier trained on a few subjects, tested on other subjects and other clips",
     ),
     "fewshot_subject": Protocol(
-        "fewshot", False, False, "a classifier trained on a few subjects, tested on others in the same conditions"
+        "fewshot",
+        "groups",
+        ("subject",),
+        "a classifier trained on a few subjects, tested on others in the same conditions",
+        counterpart="fewshot_subject_stimulus",
     ),
     "zeroshot_subject_stimulus": Protocol(
-        "zeroshot", True, False, "nearest neighbour among other subjects and other clips of the target data set"
+        "zeroshot",
+        "neighbours",
+        ("subject", "stimulus"),
+        "nearest neighbour among other subjects and other clips of the target data set",
     ),
     "zeroshot_subject": Protocol(
-        "zeroshot", False, False, "nearest neighbour among other subjects of the target data set"
+        "zeroshot",
+        "neighbours",
+        ("subject",),
+        "nearest neighbour among other subjects of the target data set",
+        counterpart="zeroshot_subject_stimulus",
     ),
     "mdjpt_fewshot": Protocol(
-        "fewshot", False, True, "as fewshot_subject, but as published: test data picks the epoch and sets the priors"
+        "fewshot",
+        "groups",
+        ("subject",),
+        "as fewshot_subject, but as published: test data picks the epoch and sets the priors",
+        paper="mdJPT",
+        counterpart="fewshot_subject_stimulus",
+        as_mdjpt=True,
+        test_selects=True,
+    ),
+    "mdjpt_zeroshot": Protocol(
+        "zeroshot",
+        "neighbours",
+        ("subject",),
+        "as zeroshot_subject, with features treated as in the mdJPT code: test data sets the priors",
+        paper="mdJPT",
+        counterpart="zeroshot_subject_stimulus",
+        as_mdjpt=True,
+    ),
+    "loso_stimulus": Protocol(
+        "cross",
+        "loso",
+        ("subject", "stimulus"),
+        "each subject in turn tested by a classifier trained on all others with other clips",
+    ),
+    "loso": Protocol(
+        "cross",
+        "loso",
+        ("subject",),
+        "each subject in turn tested by a classifier trained on all others",
+        counterpart="loso_stimulus",
+    ),
+    "kfold_subject_stimulus": Protocol(
+        "cross",
+        "kfold",
+        ("subject", "stimulus"),
+        "each fold of subjects tested by a classifier trained on the others with other clips",
+        own_settings=("subject_folds",),
+    ),
+    "kfold_subject": Protocol(
+        "cross",
+        "kfold",
+        ("subject",),
+        "each fold of subjects tested by a classifier trained on the others",
+        counterpart="kfold_subject_stimulus",
+        own_settings=("subject_folds",),
+    ),
+    "within_session_blocked_stimulus": Protocol(
+        "within",
+        "sessions",
+        ("session", "stimulus"),
+        "each session of a subject tested by a classifier trained on the subject's others with other clips",
+    ),
+    "within_session_blocked": Protocol(
+        "within",
+        "sessions",
+        ("session",),
+        "each session of a subject tested by a classifier trained on the subject's others",
+        counterpart="within_session_blocked_stimulus",
+    ),
+    "within_trial_blocked_stimulus": Protocol(
+        "within",
+        "trials",
+        ("trial", "stimulus"),
+        "some clips of a subject tested by a classifier trained on the subject's trials of other clips",
+        own_settings=("trial_folds",),
+    ),
+    "within_trial_blocked": Protocol(
+        "within",
+        "trials",
+        ("trial",),
+        "some whole trials of a subject tested by a classifier trained on the subject's others",
+        counterpart="within_trial_blocked_stimulus",
+        own_settings=("trial_folds",),
+    ),
+    "art_within": Protocol(
+        "within",
+        "windows",
+        (),
+        "a fifth of a subject's windows, drawn at random, tested by a classifier trained on the rest",
+        paper="ART + GAT",
+        counterpart="within_trial_blocked",
+    ),
+    "emod_faced_stimulus": Protocol(
+        "parts",
+        "faced",
+        ("subject", "stimulus"),
+        "the subjects of emod_faced, with other clips in training than in test",
+    ),
+    "emod_faced": Protocol(
+        "parts",
+        "faced",
+        ("subject",),
+        "FACED by subjects, 80 to train, 20 to choose the epoch, 23 to test",
+        paper="EMOD",
+        counterpart="emod_faced_stimulus",
+    ),
+    "emod_seedv_subject": Protocol(
+        "parts",
+        "seed_v",
+        ("subject", "stimulus"),
+        "the trials of emod_seedv, with other subjects in training than in test",
+        own_settings=("subject_folds",),
+    ),
+    "emod_seedv": Protocol(
+        "parts",
+        "seed_v",
+        ("trial",),
+        "SEED-V by trials of each session, 1-5 to train, 6-10 to choose the epoch, 11-15 to test; all subjects",
+        paper="EMOD",
+        counterpart="emod_seedv_subject",
+    ),
+    "emod_seed_subject_stimulus": Protocol(
+        "parts",
+        "seed",
+        ("subject", "stimulus"),
+        "the sessions of emod_seed, with other subjects and other clips in training than in test",
+        own_settings=("subject_folds",),
+    ),
+    "emod_seed": Protocol(
+        "parts",
+        "seed",
+        ("session",),
+        "SEED by sessions, 1 to train, 2 to choose the epoch, 3 to test; all subjects",
+        paper="EMOD",
+        counterpart="emod_seed_subject_stimulus",
     ),
 }
+
+# Those that are made and evaluated unless the settings name others: cheap enough for every method.
+USUAL = (
+    "fewshot_subject_stimulus",
+    "fewshot_subject",
+    "zeroshot_subject_stimulus",
+    "zeroshot_subject",
+    "mdjpt_fewshot",
+)
+
+
+def clean_counterpart(protocol: str, leak_free: Collection[str]) -> str | None:
+    """The protocol that a leaky one is compared with: the first of its counterparts that is among ``leak_free``.
+
+    Parameters
+    ----------
+    leak_free : collection of str
+        Protocols whose rows of this target are leak free.
+    """
+    plan = PROTOCOLS.get(protocol)
+    while plan is not None and plan.counterpart is not None:
+        if plan.counterpart in leak_free:
+            return plan.counterpart
+        plan = PROTOCOLS[plan.counterpart]
+    return None
+
 
 # The ways in which unlabelled test data may be used, in words.
 TRANSDUCTIVE: Mapping[str, str] = {
@@ -66,6 +257,7 @@ TRANSDUCTIVE: Mapping[str, str] = {
     "encoder_whole_session": "the encoder normalises over a whole session, clips of the other part included",
     "lds_smoothing": "features are smoothed within a test trial, so a segment sees later segments of its trial",
     "priors_over_all_subjects": "the start of the normalisation is computed over all subjects, tested ones included",
+    "encoder_knows_target": "the encoder was pre-trained, without labels, on signals of the tested subjects",
 }
 CLEAN_MAY_USE = ("causal_normalisation", "encoder_batch")
 PUBLISHED_USES = ("causal_normalisation", "encoder_batch", "lds_smoothing", "priors_over_all_subjects")
@@ -106,6 +298,8 @@ class SplitSettings:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
+    # Names of PROTOCOLS: which are made. What else is made changes no split, so this stands in no manifest.
+    protocols: Annotated[tuple[str, ...], MinLen(1)] = USUAL
     # Of the draws of subjects and clips; apart from the seed of training, which then does not change who is tested.
     seed: Annotated[int, Ge(0)] = 0
     # What is predicted: the native label, high or low valence by self-report, or the first of these that exists.
@@ -116,7 +310,12 @@ class SplitSettings:
     training_fraction: Annotated[float, Gt(0), Lt(1)] | None = None
     # Clip folds of the protocols that keep clips apart; fewer where a class has fewer clips.
     clip_folds: Annotated[int, Ge(2), Le(20)] = 3
-    # "none": the classifier trains for a fixed number of epochs. "subject": one training subject picks the epoch.
+    # Trial folds within a subject (5: 80 % train); fewer where a class has fewer trials.
+    trial_folds: Annotated[int, Ge(2), Le(20)] = 5
+    # Subject folds of the protocols that go round the subjects in folds; fewer where there are fewer subjects.
+    subject_folds: Annotated[int, Ge(2), Le(50)] = 5
+    # "none": the classifier trains for a fixed number of epochs. "subject": one training subject picks the epoch or,
+    # where a subject's own data train, one training trial of each class. EMOD's protocols have a part for it.
     validation: Literal["none", "subject"] = "none"
 
 

@@ -1,8 +1,8 @@
 """Who and what is trained on and tested on: decided before any training, stored as JSON, hashed.
 
-A split names subjects and stimuli, never positions in an array, and depends only on the table of trials (subject,
-session, trial, stimulus, class), the settings and the seed. docs/evaluation.md explains the protocols and the rule for
-``leak_free``.
+A split names subjects, sessions, trials and stimuli, never positions in an array, and depends only on the table of
+trials (subject, session, trial, stimulus, class), the settings and the seed. docs/evaluation.md explains the protocols
+and the rule for ``leak_free``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from eegpipe import folds as draws
 from eegpipe.errors import DataProblem, UsageProblem, did_you_mean
 from eegpipe.fingerprint import digest
+from eegpipe.parts import UNITS, Fold, Part, WindowDraw, part_mask, plain_part, read_fold, shared_units, units
 from eegpipe.protocols import (
     CLEAN_MAY_USE,
     PROTOCOLS,
@@ -26,15 +26,39 @@ from eegpipe.protocols import (
     NotApplicable,
     Protocol,
     SplitSettings,
-    clip_folds,
-    shuffled,
-    too_few,
-    training_groups,
 )
 from eegpipe.trials import Trial, find_classes, label_is_condition, trial_table
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from eegpipe.loader import Segments
+
+__all__ = [
+    "Fold",
+    "LeakError",
+    "Part",
+    "Split",
+    "WindowDraw",
+    "assert_disjoint",
+    "assert_unseen",
+    "knows_tested",
+    "make",
+    "part_mask",
+    "write_all",
+]
+
+# Settings that stand in every manifest.
+_COMMON_SETTINGS = ("seed", "target", "groups", "training_fraction", "clip_folds", "validation")
+# Protocols whose manifests were defined before there were others; theirs say no more than these units.
+_FIRST = (
+    "fewshot_subject_stimulus",
+    "fewshot_subject",
+    "zeroshot_subject_stimulus",
+    "zeroshot_subject",
+    "mdjpt_fewshot",
+)
+_FIRST_UNITS = ("subject", "stimulus", "trial")
 
 
 class LeakError(UsageProblem):
@@ -42,30 +66,12 @@ class LeakError(UsageProblem):
 
 
 @dataclass(frozen=True)
-class Part:
-    """Every trial of these subjects with these stimuli, by name."""
-
-    subjects: tuple[str, ...]
-    stimuli: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One training and one test part. The folds of a group test each of their trials once."""
-
-    name: str
-    group: str
-    train: Part
-    validation: Part | None
-    test: Part
-
-
-@dataclass(frozen=True)
 class Split:
-    """A manifest. ``disjoint`` says for subject, stimulus and trial whether no unit of it is on both sides.
+    """A manifest. ``disjoint`` says for subject, session, stimulus, trial and window whether both sides share none.
 
-    ``leak_free`` is true if test data selects nothing, no test subject and no test clip is in a training part, and
-    unlabelled test data is used in no way other than those named in ``transductive``.
+    ``leak_free`` is true if test data selects nothing, no test clip and, unless a subject's own data train by design,
+    no test subject is in a training part, and unlabelled test data is used in no way other than those named in
+    ``transductive``.
     """
 
     protocol: str
@@ -86,11 +92,25 @@ class Split:
     @property
     def hash(self) -> str:
         """SHA-256 of the content."""
-        return digest(self)
+        return digest(self._content())
+
+    def _content(self) -> dict[str, Any]:
+        content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        content["folds"] = [
+            {
+                "name": fold.name,
+                "group": fold.group,
+                "train": plain_part(fold.train),
+                "validation": plain_part(fold.validation) if fold.validation else None,
+                "test": plain_part(fold.test),
+            }
+            for fold in self.folds
+        ]
+        return content
 
     def save(self, path: Path) -> None:
         """Write the manifest as JSON, its hash last."""
-        content = dataclasses.asdict(self) | {"hash": self.hash}
+        content = self._content() | {"hash": self.hash}
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(path.name + ".part")
         beside.write_text(_pretty(content) + "\n", encoding="utf-8")
@@ -105,7 +125,7 @@ class Split:
             stored = content.pop("hash")
             for name in ("transductive", "leaks", "notes"):
                 content[name] = tuple(content[name])
-            content["folds"] = tuple(_fold(fold) for fold in content["folds"])
+            content["folds"] = tuple(read_fold(fold) for fold in content["folds"])
             split = cls(**content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataProblem(path.name, f"no split manifest ({error})", "JSON of `eegpipe split`", cure) from None
@@ -126,14 +146,6 @@ class Split:
             )
 
 
-def _fold(fold: Mapping[str, Any]) -> Fold:
-    def part(value: Mapping[str, Any]) -> Part:
-        return Part(tuple(value["subjects"]), tuple(value["stimuli"]))
-
-    validation = part(fold["validation"]) if fold["validation"] else None
-    return Fold(fold["name"], fold["group"], part(fold["train"]), validation, part(fold["test"]))
-
-
 def _pretty(value: Any, indent: str = "") -> str:
     """JSON that a person can read: lists of plain values on one line."""
     inner = indent + "  "
@@ -148,6 +160,12 @@ def _pretty(value: Any, indent: str = "") -> str:
 # -- making splits -----------------------------------------------------------------------------------------------------
 
 
+def check_name(protocol: str) -> None:
+    """Raise :class:`UsageProblem` if there is no such protocol."""
+    if protocol not in PROTOCOLS:
+        raise UsageProblem(f"No protocol '{protocol}'.{did_you_mean(protocol, PROTOCOLS)}")
+
+
 def make(protocol: str, segments: Segments, *, seed: int | None = None, settings: SplitSettings | None = None) -> Split:
     """Draw the folds of ``protocol`` for the data set in ``segments``. ``seed`` takes the place of ``settings.seed``.
 
@@ -156,12 +174,12 @@ def make(protocol: str, segments: Segments, *, seed: int | None = None, settings
     UsageProblem
         Unknown protocol.
     NotApplicable
-        The data set cannot have this protocol (clips apart where the label is the condition, or one clip per class).
+        The data set cannot have this protocol: clips apart where the label is the condition, one clip per class, one
+        session, parts that are another data set's.
     DataProblem
         Too few subjects, or a part that lacks a class.
     """
-    if protocol not in PROTOCOLS:
-        raise UsageProblem(f"No protocol '{protocol}'.{did_you_mean(protocol, PROTOCOLS)}")
+    check_name(protocol)
     settings = settings or SplitSettings()
     if seed is not None:
         settings = dataclasses.replace(settings, seed=seed)
@@ -177,23 +195,21 @@ def make(protocol: str, segments: Segments, *, seed: int | None = None, settings
         raise NotApplicable(
             f"{protocol} does not apply to {segments.dataset}: its class is the condition, there are no clips."
         )
-    folds, note = _folds(plan, segments.dataset, table, subjects, stimuli, classes.names, settings)
-    _assert_classes(folds, table, classes.names, plan, segments.dataset)
-
-    leaks = []
-    stimulus_apart: bool | str = "not applicable" if condition else plan.clips_apart
-    if stimulus_apart is False:
-        leaks.append("the same clips are on both sides: recognising a clip is as good as recognising its emotion")
-    if plan.published:
-        leaks += ["the epoch is chosen by accuracy on the test subjects", TRANSDUCTIVE["priors_over_all_subjects"]]
-    notes = [note]
+    target = draws.Target(segments.dataset, table, subjects, segments.session_names, stimuli, classes.names, settings)
+    folds, notes = draws.draw(plan, target)
+    _assert_classes(folds, target, plan)
+    disjoint = _disjoint(protocol, folds, table, condition=condition)
+    leaks = _leaks(plan, disjoint)
     if condition:
         notes.append("the class is the condition: any difference between the recordings of two conditions can score")
+    may_use = PUBLISHED_USES if plan.as_mdjpt else CLEAN_MAY_USE
+    if plan.draw == "windows":
+        may_use = (*may_use, "encoder_knows_target")
     return Split(
         protocol=protocol,
         summary=plan.summary,
         dataset=segments.dataset,
-        settings=dataclasses.asdict(settings),
+        settings={name: getattr(settings, name) for name in (*_COMMON_SETTINGS, *plan.own_settings)},
         classes={
             "names": list(classes.names),
             "definition": classes.definition,
@@ -202,9 +218,9 @@ def make(protocol: str, segments: Segments, *, seed: int | None = None, settings
         },
         counts={"subjects": len(subjects), "stimuli": len(stimuli), "trials": len(table)},
         trials_digest=digest(everything),
-        disjoint={"subject": True, "stimulus": stimulus_apart, "trial": True},
-        transductive=PUBLISHED_USES if plan.published else CLEAN_MAY_USE,
-        test_selects=plan.published,
+        disjoint=disjoint,
+        transductive=may_use,
+        test_selects=plan.test_selects,
         leak_free=not leaks,
         leaks=tuple(leaks),
         notes=tuple(notes),
@@ -212,61 +228,87 @@ def make(protocol: str, segments: Segments, *, seed: int | None = None, settings
     )
 
 
-def _folds(
-    plan: Protocol,
-    dataset: str,
-    table: Sequence[Trial],
-    subjects: Sequence[str],
-    stimuli: Sequence[str],
-    names: Sequence[str],
-    settings: SplitSettings,
-) -> tuple[tuple[Fold, ...], str]:
-    """The folds, and a note on where they come from."""
-    if plan.kind == "fewshot":
-        groups, origin = training_groups(dataset, subjects, settings)
-        note = f"training groups: {origin}"
-        sides = [(f"group-{number}", f"group-{number}", group) for number, group in enumerate(groups, 1)]
-    else:
-        if len(subjects) < 2:
-            raise too_few(dataset, len(subjects), 2)
-        note = "labels of the neighbours are read: nearest-neighbour evaluation, nothing is trained on the target"
-        sides = [("all", f"sub-{name}", tuple(other for other in subjects if other != name)) for name in subjects]
-    dealt = [tuple(stimuli)]
-    if plan.clips_apart:
-        dealt = clip_folds(dataset, table, stimuli, names, settings)
-    folds = []
-    for group, name, trained in sides:
-        tested = tuple(subject for subject in subjects if subject not in trained)
-        watching: tuple[str, ...] = ()
-        if settings.validation == "subject" and plan.kind == "fewshot" and not plan.published:
-            watching = tuple(shuffled(trained, dataset, settings.seed, "validation", group)[:1])
-        learning = tuple(subject for subject in trained if subject not in watching)
-        for number, clips in enumerate(dealt, 1):
-            known = tuple(clip for clip in stimuli if clip not in clips) if plan.clips_apart else clips
-            folds.append(
-                Fold(
-                    f"{name}_clips-{number}" if plan.clips_apart else name,
-                    group,
-                    Part(learning, known),
-                    Part(watching, known) if watching else None,
-                    Part(tested, clips),
-                )
-            )
-    return tuple(folds), note
+def _disjoint(
+    protocol: str, folds: Sequence[Fold], table: Sequence[Trial], *, condition: bool
+) -> dict[str, bool | str]:
+    """What no fold has on both sides, counted in the trials that the folds name.
+
+    Raises
+    ------
+    LeakError
+        A fold shares what the protocol promises to keep apart.
+    """
+    of_unit = {
+        "subject": lambda trial: trial.subject,
+        "session": lambda trial: (trial.subject, trial.session),
+        "stimulus": lambda trial: trial.stimulus,
+        "trial": lambda trial: trial[:4],
+    }
+    apart: dict[str, bool | str] = dict.fromkeys(UNITS, True)
+    for fold in folds:
+        parts = [part for part in (fold.train, fold.validation) if part]
+        learned = [trial for part in parts for trial in draws.trials_of(part, table)]
+        tested = draws.trials_of(fold.test, table)
+        for unit, name in of_unit.items():
+            if not {name(one) for one in learned}.isdisjoint(name(one) for one in tested):
+                apart[unit] = False
+    apart["window"] = apart["trial"]  # windows are cut within trials
+    broken = [unit for unit in PROTOCOLS[protocol].apart if not apart[unit]]
+    if broken:
+        raise LeakError(f"{protocol}: the folds share what the protocol keeps apart: {', '.join(broken)}.")
+    if condition:
+        apart["stimulus"] = "not applicable"
+    return {unit: apart[unit] for unit in (_FIRST_UNITS if protocol in _FIRST else UNITS)}
+
+
+def _leaks(plan: Protocol, disjoint: Mapping[str, bool | str]) -> list[str]:
+    """Why a row under this protocol is not leak free, in words."""
+    leaks = []
+    if not disjoint["stimulus"]:
+        leaks.append("the same clips are on both sides: recognising a clip is as good as recognising its emotion")
+    if not disjoint["subject"] and plan.kind != "within":
+        leaks.append("the same subjects are on both sides: what was learned of a person's own habits scores")
+    if not disjoint["trial"]:
+        leaks.append(
+            "windows of one trial are on both sides: recognising a trial is as good as recognising its emotion"
+        )
+        leaks.append("windows on both sides may have samples in common, where a windowing's windows overlap")
+    if plan.test_selects:
+        leaks.append("the epoch is chosen by accuracy on the test subjects")
+    if plan.as_mdjpt:
+        leaks.append(TRANSDUCTIVE["priors_over_all_subjects"])
+    return leaks
 
 
 def write_all(
-    segments: Segments, out: Path, *, seed: int | None = None, settings: SplitSettings | None = None
+    segments: Segments,
+    out: Path,
+    *,
+    protocols: Sequence[str] | None = None,
+    seed: int | None = None,
+    settings: SplitSettings | None = None,
 ) -> list[Path]:
-    """Write ``<protocol>.json`` for every protocol that applies, and the reasons for others in a table.
+    """Write ``<protocol>.json`` for each wanted protocol that applies, and the reasons for others in a table.
 
     The table is ``not_applicable.tsv`` (protocol, reason). Manifests of an earlier run that are no longer made go.
+
+    Parameters
+    ----------
+    protocols : sequence of str or None
+        None: those of ``settings``.
     """
+    settings = settings or SplitSettings()
+    wanted = settings.protocols if protocols is None else protocols
+    for protocol in wanted:
+        check_name(protocol)
     made: list[Path] = []
     refused: list[tuple[str, str]] = []
     out.mkdir(parents=True, exist_ok=True)
     for protocol in PROTOCOLS:
         path = out / f"{protocol}.json"
+        if protocol not in wanted:
+            path.unlink(missing_ok=True)
+            continue
         try:
             split = make(protocol, segments, seed=seed, settings=settings)
         except NotApplicable as reason:
@@ -280,78 +322,52 @@ def write_all(
     return made
 
 
-def _assert_classes(
-    folds: Sequence[Fold], table: Sequence[Trial], names: Sequence[str], plan: Protocol, dataset: str
-) -> None:
+def _assert_classes(folds: Sequence[Fold], target: draws.Target, plan: Protocol) -> None:
     """Every training part holds every class, and so does every test part that is scored by itself.
 
-    A zero-shot fold tests one subject, who may have rated everything as pleasant: there, the folds are scored together.
+    Where each subject or session is tested by itself it may have rated everything as pleasant: there, the folds are
+    scored together.
     """
 
     def require(part: Part, where: str) -> None:
-        known, clips = set(part.subjects), set(part.stimuli)
-        present = {trial.label for trial in table if trial.subject in known and trial.stimulus in clips}
-        lacking = [name for index, name in enumerate(names) if index not in present]
+        lacking = target.lacking(draws.trials_of(part, target.table))
         if lacking:
             cure = "Use fewer clip folds or larger training groups, or predict valence instead (target: valence)."
-            raise DataProblem(f"split of {dataset}: {where}", f"no trial of {', '.join(lacking)}", "every class", cure)
+            where = f"split of {target.dataset}: {where}"
+            raise DataProblem(where, f"no trial of {', '.join(lacking)}", "every class", cure)
 
     for fold in folds:
         require(fold.train, f"training part of {fold.name}")
         if fold.validation:
             require(fold.validation, f"validation part of {fold.name}")
-        if plan.kind == "fewshot":
+        if plan.kind in ("fewshot", "parts"):
             require(fold.test, f"test part of {fold.name}")
 
 
 # -- using splits ------------------------------------------------------------------------------------------------------
 
 
-def part_mask(fold: Fold, part: str, segments: Segments) -> np.ndarray:
-    """(segment,) bool: the segments of ``"train"``, ``"validation"`` or ``"test"``; all false for an absent part."""
-    chosen: Part | None = getattr(fold, part)
-    if chosen is None:
-        return np.zeros(len(segments.subject), dtype=bool)
-    unknown = set(chosen.subjects) - set(segments.subject_names)
-    unknown |= set(chosen.stimuli) - set(segments.stimulus_names.values())
-    if unknown:
-        name = min(unknown)
-        cure = "Make the split again with `eegpipe split`."
-        raise DataProblem(
-            f"split, {part} part of {fold.name}", f"the name {name}", f"names of {segments.dataset}", cure
-        )
-    subjects = [index for index, name in enumerate(segments.subject_names) if name in chosen.subjects]
-    stimuli = [key for key, name in segments.stimulus_names.items() if name in chosen.stimuli]
-    return np.isin(segments.subject, subjects) & np.isin(segments.stimulus, stimuli)
-
-
-def _units(segments: Segments, mask: np.ndarray, kind: str) -> set[str]:
-    if kind == "subject":
-        return {segments.subject_names[index] for index in np.unique(segments.subject[mask])}
-    if kind == "stimulus":
-        return {segments.stimulus_names[int(key)] for key in np.unique(segments.stimulus[mask])}
-    if kind == "trial":
-        columns = (segments.subject, segments.session, segments.trial, segments.stimulus)
-        return {
-            f"{segments.subject_names[subject]}/{segments.session_names[session]}/{trial}/{segments.stimulus_names[clip]}"
-            for subject, session, trial, clip in set(zip(*(column[mask].tolist() for column in columns), strict=True))
-        }
-    raise UsageProblem(f"No kind of unit '{kind}'.{did_you_mean(kind, ('subject', 'stimulus', 'trial'))}")
-
-
 def assert_disjoint(fold: Fold, segments: Segments, kinds: Sequence[str] = ("subject", "stimulus", "trial")) -> None:
-    """Raise :class:`LeakError` if a unit of ``kinds`` has segments in training or validation and in test."""
+    """Raise :class:`LeakError` if training or validation and test share a unit of ``kinds``.
+
+    Kinds are those of ``parts.UNITS``. ``window``: no window of the test part has a sample in common with one of the
+    training or validation part.
+    """
     tested = part_mask(fold, "test", segments)
     learned = part_mask(fold, "train", segments) | part_mask(fold, "validation", segments)
     for kind in kinds:
-        shared = _units(segments, learned, kind) & _units(segments, tested, kind)
+        shared = shared_units(segments, learned, tested, kind)
         if shared:
+            what = "trial(s) with windows that share samples" if kind == "window" else f"{kind}(s)"
             where = f"{segments.dataset}, fold {fold.name}"
-            raise LeakError(f"{where}: {len(shared)} {kind}(s) both in training and in test: {_some(shared)}.")
+            raise LeakError(f"{where}: {len(shared)} {what} both in training and in test: {_some(shared)}.")
 
 
 def assert_unseen(model_manifest: Mapping[str, Any], segments: Segments, fold: Fold, split: Split) -> None:
     """Raise :class:`LeakError` if the encoder was pre-trained on a test subject or, where clips are apart, a test clip.
+
+    A split that names ``encoder_knows_target`` as transductive allows an encoder that has seen signals of the test
+    subjects, but none that has read labels.
 
     Parameters
     ----------
@@ -361,23 +377,36 @@ def assert_unseen(model_manifest: Mapping[str, Any], segments: Segments, fold: F
         their data set, over everything that the encoder has seen.
     """
     tested = part_mask(fold, "test", segments)
+    where = f"{segments.dataset}, fold {fold.name}: the encoder was pre-trained on"
+    allowed = "encoder_knows_target" in split.transductive and model_manifest.get("labels") == "none"
+    for name, (store, subjects, stimuli) in _seen(model_manifest).items():
+        shared = subjects & units(segments, tested, "subject")
+        if shared and not allowed and (name == segments.dataset or store == segments.digest):
+            cure = f"Use one whose pre-training left {segments.dataset} out."
+            raise LeakError(f"{where} {len(shared)} subject(s) of the test part: {_some(shared)}. {cure}")
+        shared = stimuli & units(segments, tested, "stimulus")
+        if shared and split.disjoint["stimulus"] is True:
+            raise LeakError(f"{where} {len(shared)} clip(s) of the test part: {_some(shared)}.")
+
+
+def knows_tested(model_manifest: Mapping[str, Any], segments: Segments, tested: np.ndarray) -> bool:
+    """Whether the encoder was pre-trained on a subject with segments under ``tested``, (segment,) bool."""
+    return any(
+        (name == segments.dataset or store == segments.digest) and bool(subjects & units(segments, tested, "subject"))
+        for name, (store, subjects, _) in _seen(model_manifest).items()
+    )
+
+
+def _seen(model_manifest: Mapping[str, Any]) -> dict[str, tuple[str, set[str], set[str]]]:
+    """Data set -> digest of its store, names of subjects and of stimuli that pre-training has seen."""
     try:
-        seen = {
+        return {
             name: (entry["store"], set(entry["subjects"]), set(entry["stimuli"]))
             for name, entry in model_manifest["datasets"].items()
         }
     except (KeyError, TypeError, AttributeError) as error:
         cure = "Pre-train the model again: without a manifest nobody can say what it has seen."
         raise DataProblem("model manifest.json: datasets", f"no {error}", "store, subjects, stimuli", cure) from None
-    where = f"{segments.dataset}, fold {fold.name}: the encoder was pre-trained on"
-    for name, (store, subjects, stimuli) in seen.items():
-        shared = subjects & _units(segments, tested, "subject")
-        if shared and (name == segments.dataset or store == segments.digest):
-            cure = f"Use one whose pre-training left {segments.dataset} out."
-            raise LeakError(f"{where} {len(shared)} subject(s) of the test part: {_some(shared)}. {cure}")
-        shared = stimuli & _units(segments, tested, "stimulus")
-        if shared and split.disjoint["stimulus"] is True:
-            raise LeakError(f"{where} {len(shared)} clip(s) of the test part: {_some(shared)}.")
 
 
 def _some(names: Iterable[str]) -> str:

@@ -20,6 +20,7 @@ COMMANDS = [
     "clean",
     "segment",
     "split",
+    "protocols",
     "pretrain",
     "evaluate",
     "report",

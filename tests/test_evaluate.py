@@ -8,7 +8,8 @@ from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.evaluate import EvaluateSettings, evaluate, evaluate_target, summary_rows
 from eegpipe.models.baselines import MlpSettings, de_features
 from eegpipe.predictions import FeatureCache, predict
-from eegpipe.protocols import PROTOCOLS, SplitSettings
+from eegpipe.protocols import USUAL as PROTOCOLS
+from eegpipe.protocols import SplitSettings
 from eegpipe.splits import LeakError, make, write_all
 from eegpipe.store import StoreHeader, TrialSegments, write_store
 

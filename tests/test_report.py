@@ -21,7 +21,8 @@ from eegpipe.clean.stage import clean_dataset
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.evaluate import EvaluateSettings, evaluate
 from eegpipe.models.baselines import MlpSettings, de_features
-from eegpipe.protocols import PROTOCOLS, NotApplicable, SplitSettings
+from eegpipe.protocols import USUAL as PROTOCOLS
+from eegpipe.protocols import NotApplicable, SplitSettings
 from eegpipe.recording import RecordingId
 from eegpipe.report import build, figures
 from eegpipe.report.comparison import baseline_gaps, leak_gaps, read_evaluations

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from eegpipe.errors import DataProblem, UsageProblem
-from eegpipe.protocols import PROTOCOLS, NotApplicable, SplitSettings
+from eegpipe.protocols import PROTOCOLS as ALL
+from eegpipe.protocols import USUAL as PROTOCOLS
+from eegpipe.protocols import NotApplicable, SplitSettings
 from eegpipe.splits import Fold, LeakError, Part, Split, assert_disjoint, assert_unseen, make, part_mask, write_all
 from eegpipe.trials import find_classes, trial_table
 
 from planted_segments import condition, planted, rated
 
-CLIPS_APART = [name for name, plan in PROTOCOLS.items() if plan.clips_apart]
+CLIPS_APART = [name for name in PROTOCOLS if ALL[name].clips_apart]
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +212,7 @@ def test_unknown_names_get_a_suggestion(segments):
 
 IN_A_FRESH_PROCESS = """
 import sys
-from eegpipe.protocols import PROTOCOLS
+from eegpipe.protocols import USUAL as PROTOCOLS
 from eegpipe.splits import make
 from planted_segments import planted
 segments = planted(subjects=8, per_trial=2, channels=1, seconds=0.1)
