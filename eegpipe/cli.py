@@ -379,6 +379,18 @@ def pretrain(
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "cpu",
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            envvar="EEGPIPE_PROCESSES",
+            help="Processes that share the draws of a step, with cuda on a GPU each; the result is the same. torchrun "
+            "can start them too.",
+        ),
+    ] = 1,
+    curve: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the losses here, after every epoch.")
+    ] = None,
     params: ParamsFile = None,
 ) -> int:
     """Pre-train an encoder on several data sets.
@@ -386,25 +398,35 @@ def pretrain(
     mdjpt and art read no labels; emod reads valence and arousal of the stores. Goes on where it stopped if it was
     interrupted. Without --params: the papers' sizes.
     """
-    from eegpipe.loader import load
     from eegpipe.methods import get
-    from eegpipe.store import channel_names
-    from eegpipe.train import pretrain as run
+    from eegpipe.processes import check_share, join, start, started
 
     known = get(method)
     chosen = _params(params)
     size = _of_method(chosen, method) if chosen else None
-    run(
-        [load(_existing(store, "a segment store")) for store in stores],
-        out,
-        config=size.model if size else known.config(),
-        settings=size.training if size else known.training(),
-        cda_lambda=cda_lambda,
-        channels_of={"target": channel_names(_existing(target, "a segment store"))} if target else None,
-        seed=seed,
-        device=device,
-    )
-    print(out)
+    settings = size.training if size else known.training()
+    if processes > 1 and not started():
+        check_share(settings.draws_per_step, processes)
+        return start(processes)
+    from eegpipe.loader import load
+    from eegpipe.store import channel_names
+    from eegpipe.train import pretrain as run
+
+    with join(device) as group:
+        run(
+            [load(_existing(store, "a segment store")) for store in stores],
+            out,
+            config=size.model if size else known.config(),
+            settings=settings,
+            cda_lambda=cda_lambda,
+            channels_of={"target": channel_names(_existing(target, "a segment store"))} if target else None,
+            seed=seed,
+            device=group.device,
+            group=group,
+            curve=curve,
+        )
+    if group.leads:
+        print(out)
     return 0
 
 

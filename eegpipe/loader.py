@@ -7,6 +7,7 @@ single random segment through Zarr costs the decoding of a whole chunk. Sets lar
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +62,27 @@ class Segments:
         """The segments under a bool mask or at integer positions, in that order. Names and digest stay as they are."""
         chosen = np.asarray(mask_or_index)
         return replace(self, **{name: getattr(self, name)[chosen] for name in PER_SEGMENT})
+
+    def describe(self, rows: np.ndarray) -> str:
+        """Who and what the segments at these rows are, for messages: the first few of each and how many more.
+
+        ``subjects 01, 03; sessions 1; beta/01 at 0 s, beta/02 at 4 s, beta/04 at 2 s and 5 more``
+        """
+        moments = dict.fromkeys(
+            f"{self.stimulus_names[int(stimulus)]} at {time:g} s"
+            for stimulus, time in zip(self.stimulus[rows], self.stimulus_time[rows], strict=True)
+        )
+        return (
+            f"subjects {some([self.subject_names[index] for index in np.unique(self.subject[rows])])}; "
+            f"sessions {some([self.session_names[index] for index in np.unique(self.session[rows])])}; "
+            f"{some(list(moments))}"
+        )
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """``a, b, c and 4 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 # The fields of Segments with one entry a segment.

@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from eegpipe.errors import UsageProblem
+from eegpipe.precision import in_float32
 
 
+@in_float32
 def nt_xent(z_ND: Tensor, temperature: float) -> Tensor:
     """Normalised-temperature cross-entropy (ISA of mdJPT): the mean over rows of -log p(the row's partner).
 
@@ -54,6 +56,7 @@ def covariance(p_BFSP: Tensor, kind: Literal["true", "scrambled"] = "true") -> T
     return long_FSX @ long_FSX.transpose(-1, -2) / (windows * (patches - 1))
 
 
+@in_float32
 def cda(
     latents: Sequence[Tensor],
     *,

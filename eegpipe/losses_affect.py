@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from eegpipe.errors import UsageProblem
+from eegpipe.precision import in_float32
 
 # An anchor whose weights sum to less has nobody to be near to and counts as 0.
 LEAST_WEIGHT = 1e-6
@@ -25,6 +26,7 @@ def same_class(label_N: Tensor) -> Tensor:
     return (label_N[:, None] == label_N[None]).float().fill_diagonal_(0)
 
 
+@in_float32
 def weighted_contrast(z_ND: Tensor, weight_NN: Tensor, temperature: float) -> Tensor:
     """Contrastive loss of every anchor with graded partners (EMOD, Eq. 6; with hard targets: SupCon).
 

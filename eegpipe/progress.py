@@ -19,14 +19,19 @@ class Advance(Protocol):
 
 
 @contextmanager
-def bar(title: str, total: int) -> Iterator[Advance]:
+def bar(title: str, total: int, *, done: int = 0, silent: bool = False) -> Iterator[Advance]:
     """Progress of ``total`` steps on standard error, with pieces done, a note and the time that is left.
+
+    ``done``: pieces that were finished earlier and say nothing of the speed. ``silent``: show nothing.
 
     On a terminal a bar. Elsewhere (a log of Slurm or DVC, a pipe) a line when a piece is finished and the last line is
     at least 30 s old: short work leaves no line at all.
     """
+    if silent:
+        yield _nothing
+        return
     if not sys.stderr.isatty():
-        yield _Lines(title, total)
+        yield _Lines(title, total, done)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -39,7 +44,7 @@ def bar(title: str, total: int) -> Iterator[Advance]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(title, total=total, note="")
+        task = progress.add_task(title, total=total, completed=done, note="")
 
         def advance(steps: int = 1, *, note: str = "") -> None:
             progress.update(task, advance=steps, note=note)
@@ -47,11 +52,15 @@ def bar(title: str, total: int) -> Iterator[Advance]:
         yield advance
 
 
+def _nothing(steps: int = 1, *, note: str = "") -> None:
+    pass
+
+
 class _Lines:
     """``clean seed: 12 of 45 done, 1 failed, about 8 min left``."""
 
-    def __init__(self, title: str, total: int) -> None:
-        self.title, self.total, self.done = title, total, 0
+    def __init__(self, title: str, total: int, done: int = 0) -> None:
+        self.title, self.total, self.done, self.earlier = title, total, done, done
         self.start_s = self.last_s = time.monotonic()
 
     def __call__(self, steps: int = 1, *, note: str = "") -> None:
@@ -63,8 +72,8 @@ class _Lines:
         parts = [f"{self.title}: {self.done} of {self.total} done"]
         if note:
             parts.append(note)
-        if self.done:
-            left_s = (now_s - self.start_s) / self.done * (self.total - self.done)
+        if self.done > self.earlier:
+            left_s = (now_s - self.start_s) / (self.done - self.earlier) * (self.total - self.done)
             parts.append(f"about {_duration(left_s)} left")
         print(", ".join(parts), file=sys.stderr, flush=True)
 

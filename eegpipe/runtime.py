@@ -1,4 +1,4 @@
-"""Settings of the machine, not of the result: how many workers, which cluster, which device.
+"""Settings of the machine, not of the result: how many workers and processes, which cluster, which device.
 
 They must not change any output, so they are no parameters of the pipeline: DVC never sees them. The command line takes
 them as options, the pipeline's stages from the environment.
@@ -17,23 +17,29 @@ from eegpipe.errors import UsageProblem
 class Runtime:
     """workers: processes on this machine (None: as many as cores and memory allow). scheduler: address of a running
     Dask cluster, ``tcp://host:8786``, or ``slurm`` or ``slurm:FILE.yaml`` for jobs of Slurm. device: torch's name,
-    ``cpu``, ``cuda``, ``cuda:1``."""
+    ``cpu``, ``cuda``, ``cuda:1``. processes: that share one pre-training (docs/training.md)."""
 
     workers: int | None = None
     scheduler: str | None = None
     device: str = "cpu"
+    processes: int = 1
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Runtime:
-        """From EEGPIPE_WORKERS, EEGPIPE_SCHEDULER and EEGPIPE_DEVICE."""
-        workers = environment.get("EEGPIPE_WORKERS") or None
-        if workers is not None and not (workers.isdecimal() and int(workers) > 0):
-            raise UsageProblem(f"EEGPIPE_WORKERS: found '{workers}', expected a whole number of at least 1.")
+        """From EEGPIPE_WORKERS, EEGPIPE_SCHEDULER, EEGPIPE_DEVICE and EEGPIPE_PROCESSES."""
         return cls(
-            workers=int(workers) if workers else None,
+            workers=_count(environment, "EEGPIPE_WORKERS"),
             scheduler=environment.get("EEGPIPE_SCHEDULER") or None,
             device=environment.get("EEGPIPE_DEVICE") or "cpu",
+            processes=_count(environment, "EEGPIPE_PROCESSES") or 1,
         )
+
+
+def _count(environment: Mapping[str, str], name: str) -> int | None:
+    asked = environment.get(name) or None
+    if asked is not None and not (asked.isdecimal() and int(asked) > 0):
+        raise UsageProblem(f"{name}: found '{asked}', expected a whole number of at least 1.")
+    return int(asked) if asked else None
 
 
 def dashboard_address(environment: Mapping[str, str] = os.environ) -> str | None:

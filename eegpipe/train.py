@@ -5,9 +5,10 @@ loss and its terms, mean over each epoch), ``manifest.json`` (every subject and 
 an overlap) and ``README.md`` (the model card). It appears complete or not at all.
 
 What is reproducible: every draw is a function of (seed, number of the draw) and nothing else in training is random, so
-a run that was killed and started again ends in the same bytes as one that was not. On one kind of CPU, with one torch
-version and one number of threads (fixed by the ``threads`` argument, not by the machine), weights are the same bytes.
-Between kinds of CPU, numbers of threads or devices, sums round differently and weights agree only roughly.
+a run that was killed and started again ends in the same bytes as one that was not, in as many processes as there may
+be. On one kind of CPU, with one torch version and one number of threads (fixed by the ``threads`` argument, not by the
+machine), weights are the same bytes. Between kinds of CPU, numbers of threads or devices, sums round differently and
+weights agree only roughly.
 """
 
 from __future__ import annotations
@@ -17,49 +18,43 @@ import hashlib
 import io
 import json
 import os
-import pickle
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 import eegpipe
-from eegpipe import methods, progress
+from eegpipe import methods
 from eegpipe.errors import DataProblem, UsageProblem, did_you_mean
 from eegpipe.fingerprint import code_digest, digest
+from eegpipe.fit import Log, Objective, fit, with_steps
 from eegpipe.loader import Segments
 from eegpipe.methods import Method, MethodConfig, Request, weight_of_cda
 from eegpipe.models.card import model_card
 from eegpipe.models.settings import MdjptTraining, PretrainSettings
+from eegpipe.precision import without_tf32
+from eegpipe.processes import ALONE, Group, check_share
 
 __all__ = ["Encoder", "MdjptTraining", "Objective", "PretrainSettings", "fit", "load_pretrained", "pretrain"]
 
 # Source files whose change makes a checkpoint worthless, whatever the method.
-_CODE = ("eegpipe.train", "eegpipe.methods", "eegpipe.losses", "eegpipe.models", "eegpipe.channels")
-
-
-class Objective(Protocol):
-    """What a method gives to the loop: the network and, for each draw, the terms of the loss."""
-
-    @property
-    def model(self) -> nn.Module: ...
-
-    @property
-    def config(self) -> Any:
-        """The settings of the network with every switch set."""
-        ...
-
-    def __call__(self, number: int) -> dict[str, Tensor]:
-        """Scalar terms of the ``number``-th draw; ``loss`` is minimised, the others are logged. A term that belongs to
-        one data set ends in ``_<data set>``."""
-        ...
+_CODE = (
+    "eegpipe.train",
+    "eegpipe.fit",
+    "eegpipe.precision",
+    "eegpipe.methods",
+    "eegpipe.losses",
+    "eegpipe.models",
+    "eegpipe.channels",
+)
 
 
 def pretrain(
@@ -74,6 +69,8 @@ def pretrain(
     seed: int,
     device: str = "cpu",
     threads: int = 1,
+    group: Group = ALONE,
+    curve: Path | None = None,
 ) -> None:
     """Pre-train on several data sets and write the encoder's folder.
 
@@ -103,6 +100,11 @@ def pretrain(
     threads : int
         torch's threads on the CPU. Part of the result in its last digits, hence no property of the machine. Where other
         programs use the cores too, two are slower than one (measured: eight times).
+    group : Group
+        The processes that share the draws of each step, from :func:`eegpipe.processes.join`; each calls this with its
+        own ``device`` and all else the same. Their number changes no byte. The first one writes.
+    curve : Path or None
+        A copy of ``log.csv`` to look at while training runs: written anew, as a whole, after each epoch.
 
     Raises
     ------
@@ -111,10 +113,12 @@ def pretrain(
         signal), or a loss becomes non-finite.
     UsageProblem
         If ``out`` is something else than an encoder, the sources or the settings do not fit together, the device does
-        not exist, or ``tested_too`` is no source or the method reads labels.
+        not exist, ``tested_too`` is no source or the method reads labels, or the processes cannot share the draws
+        evenly or do not see the same data.
     """
     out = Path(out)
     method = methods.of_config(config)
+    check_share(settings.draws_per_step, group.size)
     _check_request(sources, out, device, method, settings)
     _check_tested_too(sources, tested_too, method)
     sources = sorted(sources, key=lambda segments: segments.dataset)
@@ -122,12 +126,18 @@ def pretrain(
     rows = [_rows_digest(segments) for segments in sources]
     with _reproducible(threads):
         objective = method.objective(Request(sources, config, settings, cda_lambda, channels_of or {}, seed, device))
-        settings = _with_steps(settings, objective, method)
+        settings = with_steps(settings, objective, method.title)
         manifest = _manifest(sources, method, objective, settings, cda_lambda, seed)
         if tested_too is not None:
             manifest["tested_too"] = tested_too
         code = code_digest(*_CODE, *method.code, packages=("torch",))
-        identity = digest(manifest, asdict(objective.config), rows, device, threads, code)
+        # The number of processes is no part of it: another number continues with the same bytes.
+        identity = digest(manifest, asdict(objective.config), rows, torch.device(device).type, threads, code)
+        if not group.agrees(identity):
+            raise UsageProblem(
+                "The processes of this training do not work on the same: data, settings, code or the version of torch "
+                "differ between machines."
+            )
         log = fit(
             objective,
             settings,
@@ -135,72 +145,14 @@ def pretrain(
             checkpoint=checkpoint,
             identity=identity,
             shown=method.shown,
+            group=group,
+            on_epoch=partial(_write_table, curve) if curve else None,
         )
-    _write_folder(out, objective.model, asdict(objective.config), manifest, log)
-    checkpoint.unlink(missing_ok=True)
-
-
-def fit(
-    objective: Objective,
-    settings: PretrainSettings,
-    *,
-    title: str,
-    checkpoint: Path,
-    identity: str,
-    shown: Sequence[str] = ("loss",),
-) -> list[dict[str, float]]:
-    """Minimise with Adam or AdamW; returns the mean of every term for each epoch. ``shown``: terms that are displayed.
-
-    After each epoch the state is written to ``checkpoint`` (beside, then renamed). A checkpoint of the same
-    ``identity`` is continued, any other is ignored and overwritten.
-
-    Raises
-    ------
-    DataProblem
-        If a term is not finite, with epoch, step and data set.
-    """
-    model = objective.model.train()
-    settings = _with_steps(settings, objective)
-    steps = settings.steps_per_epoch or 1
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser]
-    optimiser = kind(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    log = _resume(checkpoint, identity, model, optimiser)
-    with progress.bar(title, settings.epochs * steps) as advance:
-        if log:
-            advance(len(log) * steps)
-        for epoch in range(len(log), settings.epochs):
-            total: dict[str, float] = {}
-            for group in optimiser.param_groups:
-                group["lr"] = settings.rate(epoch)
-            for step in range(steps):
-                optimiser.zero_grad()
-                for draw in range(settings.draws_per_step):
-                    terms = objective((epoch * steps + step) * settings.draws_per_step + draw)
-                    values = {name: term.item() for name, term in terms.items()}
-                    _check_finite(values, epoch, step)
-                    (terms["loss"] / settings.draws_per_step).backward()
-                    total = {name: total.get(name, 0.0) + value for name, value in values.items()}
-                if settings.gradient_clip:
-                    nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
-                optimiser.step()
-                advance(note=", ".join(f"{name} {values[name]:.3f}" for name in shown if name in values))
-            draws = steps * settings.draws_per_step
-            log.append({"epoch": epoch + 1} | {name: value / draws for name, value in total.items()})
-            _save_checkpoint(checkpoint, identity, model, optimiser, log)
-    return log
-
-
-def _with_steps(settings: PretrainSettings, objective: Objective, method: Method | None = None) -> PretrainSettings:
-    """The same with a number of steps."""
-    if settings.steps_per_epoch is not None:
-        return settings
-    steps = getattr(objective, "steps_per_epoch", None)
-    if steps is None:
-        raise UsageProblem(
-            f"steps_per_epoch: none given, and {method.title if method else 'the method'} does not say what an epoch "
-            "is. Set a number of steps."
-        )
-    return replace(settings, steps_per_epoch=steps)
+    if group.leads:
+        if curve:
+            _write_table(curve, log)
+        _write_folder(out, objective.model, asdict(objective.config), manifest, log)
+        checkpoint.unlink(missing_ok=True)
 
 
 @dataclass
@@ -327,54 +279,17 @@ def _check_device(device: str) -> None:
 
 @contextmanager
 def _reproducible(threads: int) -> Iterator[None]:
-    """The given number of threads and deterministic kernels, and afterwards what was set before."""
+    """The given number of threads, deterministic kernels and full float32, and afterwards what was set before."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     try:
-        yield
+        with without_tf32():
+            yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
-
-
-def _check_finite(values: dict[str, float], epoch: int, step: int) -> None:
-    bad = [name for name, value in values.items() if not np.isfinite(value)]
-    if bad:
-        raise DataProblem(
-            f"pre-training, epoch {epoch + 1}, step {step + 1}",
-            ", ".join(f"{name} = {values[name]}" for name in bad),
-            "finite losses (a term that ends in the name of a data set belongs to it)",
-            "Look at that data set's segments, lower learning_rate, or set gradient_clip (1.0 is a usual value).",
-        )
-
-
-def _resume(
-    checkpoint: Path, identity: str, model: nn.Module, optimiser: torch.optim.Optimizer
-) -> list[dict[str, float]]:
-    """Load a checkpoint of the same identity into model and optimiser; returns its log, empty if there is none."""
-    try:
-        state = torch.load(checkpoint, weights_only=True, map_location="cpu")
-    except FileNotFoundError:
-        return []
-    except (RuntimeError, EOFError, pickle.UnpicklingError):  # not ours, or damaged: training again gives the same
-        return []
-    if state.get("identity") != identity:
-        return []
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    return state["log"]
-
-
-def _save_checkpoint(
-    checkpoint: Path, identity: str, model: nn.Module, optimiser: torch.optim.Optimizer, log: list[dict[str, float]]
-) -> None:
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    partial = checkpoint.with_name(f"{checkpoint.name}.partial")
-    state = {"identity": identity, "model": model.state_dict(), "optimiser": optimiser.state_dict(), "log": log}
-    torch.save(state, partial)
-    partial.replace(checkpoint)
 
 
 def _rows_digest(segments: Segments) -> str:
@@ -421,9 +336,7 @@ def _manifest(
     return manifest
 
 
-def _write_folder(
-    out: Path, model: nn.Module, config: dict[str, Any], manifest: dict[str, Any], log: list[dict[str, float]]
-) -> None:
+def _write_folder(out: Path, model: nn.Module, config: dict[str, Any], manifest: dict[str, Any], log: Log) -> None:
     staged = out.with_name(f".{out.name}.partial")
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
@@ -442,7 +355,14 @@ def _json(values: dict[str, Any]) -> str:
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
-def _table(log: list[dict[str, float]]) -> str:
+def _write_table(path: Path, log: Log) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial_ = path.with_name(f".{path.name}.partial")
+    partial_.write_text(_table(log), encoding="utf-8")
+    partial_.replace(path)
+
+
+def _table(log: Log) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(log[0] if log else ["epoch", "loss"])

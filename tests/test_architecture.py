@@ -27,6 +27,7 @@ NO_EFFECT_ON_RESULTS = {
     "eegpipe/errors.py",
     "eegpipe/params.py",
     "eegpipe/parallel.py",
+    "eegpipe/processes.py",
     "eegpipe/progress.py",
     "eegpipe/runtime.py",
     "eegpipe/terminal.py",

@@ -23,9 +23,10 @@ from torch.nn import functional
 from eegpipe import losses
 from eegpipe.crops import CropSampler, Source, resized_crop
 from eegpipe.errors import UsageProblem
-from eegpipe.loader import Segments
+from eegpipe.loader import Segments, some
 from eegpipe.models.art_settings import ArtConfig
 from eegpipe.models.art_windows import ArtWindows
+from eegpipe.precision import in_float32
 
 __all__ = ["Art", "ArtConfig", "ArtObjective", "channel_features", "extract_features"]
 
@@ -334,11 +335,22 @@ class ArtObjective:
         loss = losses.nt_xent(z_ND, self.config.temperature)
         return {"loss": loss, "chance": torch.tensor(math.log(len(z_ND) - 1)), "found": _found(z_ND.detach())}
 
+    def describe(self, number: int) -> dict[str, str]:
+        """What the ``number``-th draw takes of each data set, in words."""
+        words = {}
+        for items in self._sampler.draw(number).items:
+            windows = self._windows[items.source]
+            names = [windows.names[index] for index in np.unique(items.channel)]
+            taken = f"{windows.segments.describe(np.unique(items.window))}; channels {some(names)}"
+            words[windows.segments.dataset] = taken
+        return words
+
 
 def _known_only(config: ArtConfig) -> ArtConfig:
     return replace(config, unknown_channels="drop")
 
 
+@in_float32
 def _found(z_ND: Tensor) -> Tensor:
     similarity = (z_ND @ z_ND.T).fill_diagonal_(-torch.inf)
     partner = torch.arange(len(z_ND), device=z_ND.device).roll(len(z_ND) // 2)

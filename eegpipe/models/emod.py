@@ -323,6 +323,11 @@ class EmodObjective:
         floor = losses_affect.contrast_floor(weight).mean()
         return {"loss": loss, **terms, "contrast_chance": chance, "contrast_floor": floor}
 
+    def describe(self, number: int) -> dict[str, str]:
+        """What the ``number``-th draw takes of each data set, in words."""
+        pairs = zip(self._sources, self._sampler.draw(number), strict=True)
+        return {segments.dataset: segments.describe(rows) for segments, rows in pairs}
+
     def _embed(self, index: int, rows: np.ndarray, number: int, views: int) -> Tensor:
         """Embeddings of the rows of one data set, (view, row, D)."""
         segments = self._sources[index]

@@ -28,6 +28,7 @@ from eegpipe.loader import Segments
 from eegpipe.models.mdjpt_transformer import positions, transformer_block
 from eegpipe.models.montage import MONTAGE, MontageWindows
 from eegpipe.models.settings import MdjptConfig
+from eegpipe.precision import in_float32
 from eegpipe.samplers import PairSampler
 
 __all__ = ["Mdjpt", "MdjptConfig", "MdjptObjective", "MdjptOutput", "extract_features", "stratified_norm"]
@@ -39,6 +40,7 @@ MOST_WINDOWS_OF_GROUP = 512
 WINDOWS_AT_ONCE = 16
 
 
+@in_float32
 def stratified_norm(x: Tensor, groups: int) -> Tensor:
     """z-score every (map, channel) over the windows of a group and all times.
 
@@ -331,6 +333,7 @@ class MdjptObjective:
         self.config = self.model.config
         self.cda_lambda = cda_lambda
         self._device = device
+        self._sources = list(sources)
         self._names = [segments.dataset for segments in sources]
         self._sampler = PairSampler(
             sources, seed=seed, pair_draw=self.config.pair_draw or "independent", most_stimuli=most_stimuli
@@ -354,6 +357,11 @@ class MdjptObjective:
         )
         loss = total_isa + self.cda_lambda * cda
         return {"loss": loss, "isa": total_isa, "cda": cda, **isa, "isa_chance": torch.tensor(chance)}
+
+    def describe(self, number: int) -> dict[str, str]:
+        """What the ``number``-th draw takes of each data set, in words."""
+        batches = zip(self._sources, self._sampler.draw(number), strict=True)
+        return {segments.dataset: segments.describe(np.concatenate(batch)) for segments, batch in batches}
 
 
 def _check_window(config: MdjptConfig, segments: Segments) -> None:

@@ -141,6 +141,8 @@ class PretrainSettings:
     final_learning_rate: Annotated[float, Ge(0)] = 0.0  # of "cosine"; a constant rate has none
     weight_decay: Annotated[float, Ge(0)] = 1e-4  # Adam: coupled L2 (paper, code); AdamW: decoupled
     gradient_clip: Annotated[float, Ge(0)] = 0.0  # largest norm of the gradient; 0: no clipping (code)
+    # Of the network's products and convolutions; losses, norms, weights and optimiser stay in float32 (ours).
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""
