@@ -27,7 +27,7 @@ from eegpipe.affect import LIMIT
 from eegpipe.affect_sampler import RegionSampler, region_of
 from eegpipe.augment import FOR_VIEWS, ONE_OF_SIX, augment
 from eegpipe.channels import channel_id
-from eegpipe.errors import UsageProblem
+from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.loader import Segments
 from eegpipe.models.emod_settings import EmodConfig
 from eegpipe.models.emod_tokens import TokenBranch
@@ -264,7 +264,7 @@ class EmodObjective:
     Raises
     ------
     DataProblem
-        If a data set has no segment with valence and arousal.
+        If a data set has no segment with valence and arousal, or all of all data sets have the same.
     UsageProblem
         If a data set's windows do not fit the network.
     """
@@ -293,6 +293,8 @@ class EmodObjective:
         self._sampler = RegionSampler(
             self._sources, seed=seed, per_region=config.per_region, missing=config.missing_region or "next"
         )
+        if config.contrast != "augmentation":
+            _check_spread(self._sources)
         self.left_out = self._sampler.left_out
         self.steps_per_epoch = self._sampler.steps_per_epoch
         self._seed, self._device = seed, device
@@ -373,6 +375,17 @@ class EmodObjective:
     def _d_max(self) -> float:
         assert self.config.d_max is not None
         return self.config.d_max
+
+
+def _check_spread(sources: Sequence[Segments]) -> None:
+    points = {(v, a) for one in sources for v, a in zip(one.valence, one.arousal, strict=True) if v == v and a == a}
+    if len(points) == 1:
+        raise DataProblem(
+            f"{', '.join(segments.dataset for segments in sources)}: segments",
+            "the same valence and arousal in all",
+            "at least two different points (the loss compares them)",
+            "Train on further data sets, or look at the labels of these.",
+        )
 
 
 def _as_asked(segments: Segments, config: EmodConfig) -> Segments:
