@@ -20,7 +20,7 @@ from eegpipe.fingerprint import digest, file_digest
 from eegpipe.predictions import EvaluateSettings, FeatureCache, FeatureEncoder, predict
 from eegpipe.protocols import PROTOCOLS
 from eegpipe.results import entry, summary_rows, write_file, write_plots
-from eegpipe.splits import Split, assert_disjoint, assert_unseen
+from eegpipe.splits import Split, assert_disjoint, assert_unseen, may_know, meant_to_know
 
 if TYPE_CHECKING:
     from eegpipe.loader import Segments
@@ -158,6 +158,9 @@ def evaluate(
     if tuner is not None:
         refused |= {one.protocol: _NOT_TUNED for one in splits if not _tunable(one)}
         splits = [one for one in splits if _tunable(one)]
+    if seen is not None and meant_to_know(seen, target):
+        refused |= {one.protocol: _TARGET_KNOWN for one in splits if not may_know(one)}
+        splits = [one for one in splits if may_know(one)]
     if not splits or len({one.protocol for one in splits}) < len(splits):
         raise UsageProblem("Evaluation needs at least one split, and each protocol once.")
     for one in splits:
@@ -190,6 +193,7 @@ def evaluate(
 
 
 _NOT_TUNED = "Fine-tuning: not by nearest neighbours, where nothing is trained, and not under mdJPT's own rules."
+_TARGET_KNOWN = "The encoder was pre-trained on the target by request: only under protocols that allow it."
 
 
 def _tunable(split: Split) -> bool:

@@ -44,6 +44,8 @@ __all__ = [
     "assert_unseen",
     "knows_tested",
     "make",
+    "may_know",
+    "meant_to_know",
     "part_mask",
     "write_all",
 ]
@@ -367,7 +369,7 @@ def assert_unseen(model_manifest: Mapping[str, Any], segments: Segments, fold: F
     """Raise :class:`LeakError` if the encoder was pre-trained on a test subject or, where clips are apart, a test clip.
 
     A split that names ``encoder_knows_target`` as transductive allows an encoder that has seen signals of the test
-    subjects, but none that has read labels.
+    subjects on purpose (``tested_too`` in its manifest), but none that has read labels.
 
     Parameters
     ----------
@@ -378,7 +380,7 @@ def assert_unseen(model_manifest: Mapping[str, Any], segments: Segments, fold: F
     """
     tested = part_mask(fold, "test", segments)
     where = f"{segments.dataset}, fold {fold.name}: the encoder was pre-trained on"
-    allowed = "encoder_knows_target" in split.transductive and model_manifest.get("labels") == "none"
+    allowed = meant_to_know(model_manifest, segments) and may_know(split)
     for name, (store, subjects, stimuli) in _seen(model_manifest).items():
         shared = subjects & units(segments, tested, "subject")
         if shared and not allowed and (name == segments.dataset or store == segments.digest):
@@ -387,6 +389,16 @@ def assert_unseen(model_manifest: Mapping[str, Any], segments: Segments, fold: F
         shared = stimuli & units(segments, tested, "stimulus")
         if shared and split.disjoint["stimulus"] is True:
             raise LeakError(f"{where} {len(shared)} clip(s) of the test part: {_some(shared)}.")
+
+
+def meant_to_know(model_manifest: Mapping[str, Any], segments: Segments) -> bool:
+    """Whether pre-training learned from this target by request, without reading labels."""
+    return model_manifest.get("tested_too") == segments.dataset and model_manifest.get("labels") == "none"
+
+
+def may_know(split: Split) -> bool:
+    """Whether the protocol allows an encoder that was pre-trained on the test subjects."""
+    return "encoder_knows_target" in split.transductive
 
 
 def knows_tested(model_manifest: Mapping[str, Any], segments: Segments, tested: np.ndarray) -> bool:

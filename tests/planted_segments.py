@@ -1,4 +1,4 @@
-"""Segments with a known effect: the power of five rhythms depends on the class, on the clip, or on nothing."""
+"""Segments with a known effect: the power of five rhythms depends on the class, the clip, the trial, or on nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RHYTHMS_HZ = np.array([2.5, 6.0, 10.0, 20.0, 35.0])  # one in each band of diffe
 
 
 def planted(
-    effect: Literal["class", "clip", "nothing"] = "nothing",
+    effect: Literal["class", "clip", "trial", "nothing"] = "nothing",
     *,
     dataset: str = "demo",
     subjects: int = 6,
@@ -25,7 +25,10 @@ def planted(
     seconds: float = 2.0,
     seed: int = 0,
 ) -> Segments:
-    """All subjects share the effect. With "clip" or "nothing", the labels of the clips are drawn at random."""
+    """All subjects share the effect, but for "trial": each trial drifts its own way.
+
+    Without "class", the labels of the clips are drawn at random.
+    """
     rng = np.random.default_rng(seed)
     n = subjects * clips * per_trial
     subject = np.repeat(np.arange(subjects), clips * per_trial)
@@ -38,7 +41,7 @@ def planted(
     gain = rng.uniform(0.7, 1.4, size=(subjects, channels, 1))
     eeg = rng.normal(size=(n, channels, len(time))) * 5 * gain[subject]
     if effect != "nothing":
-        cause = of_clip[clip] if effect == "class" else clip
+        cause = {"class": of_clip[clip], "clip": clip, "trial": subject * clips + clip}[effect]
         amplitude = rng.uniform(0, 4, size=(cause.max() + 1, channels, len(RHYTHMS_HZ), 1))
         phase = rng.uniform(0, 2 * np.pi, size=(n, channels, len(RHYTHMS_HZ), 1))
         eeg += (amplitude[cause] * np.sin(2 * np.pi * RHYTHMS_HZ[:, None] * time + phase)).sum(axis=2)
@@ -65,6 +68,25 @@ def planted(
         affect_source=np.zeros(n, dtype=np.int8),
         digest="0123456789abcdef",
     )
+
+
+def in_sessions(segments: Segments, sessions: int, *, other_clips: bool = False) -> Segments:
+    """The same subjects ``sessions`` times, each with noise of its own, watching the same clips or ``other_clips``.
+
+    Other clips have the classes of the first ones. Trials are numbered from 1 in each session.
+    """
+    n, clips = len(segments), len(segments.stimulus_names)
+    again = segments.select(np.tile(np.arange(n), sessions))
+    rng = np.random.default_rng(7)
+    again.eeg = again.eeg + rng.normal(size=again.eeg.shape).astype(np.float32)
+    again.session = np.repeat(np.arange(sessions), n)
+    again.session_names = tuple(str(number + 1) for number in range(sessions))
+    if other_clips:
+        again.stimulus = again.stimulus + clips * again.session
+        again.stimulus_names = {
+            1000 + number: f"{segments.dataset}/{number + 1:02d}" for number in range(clips * sessions)
+        }
+    return again
 
 
 def rated(segments: Segments, valence_of: dict[tuple[str, str], float]) -> Segments:
