@@ -435,7 +435,10 @@ def pretrain(
 def evaluate(
     method: Annotated[
         str,
-        typer.Argument(metavar="METHOD", help="mdjpt, emod, art, emod_finetuned or art_finetuned with --model; de."),
+        typer.Argument(
+            metavar="METHOD",
+            help="mdjpt, emod, art, emod_finetuned or art_finetuned with --model; de or another baseline.",
+        ),
     ],
     store: Annotated[Path, typer.Argument(metavar="STORE", help="The target's segment store.")],
     splits: Annotated[Path, typer.Argument(metavar="SPLITS", help="Folder of manifests that `eegpipe split` wrote.")],
@@ -451,10 +454,13 @@ def evaluate(
     """
     from eegpipe.evaluate import EvaluateSettings, evaluate_target
     from eegpipe.finetune import SUFFIX
+    from eegpipe.models.baseline_settings import BASELINES
 
     chosen = _params(params)
     settings = chosen.evaluate[chosen.size] if chosen else EvaluateSettings()
     own: dict[str, Any] = {}
+    if chosen and method in BASELINES:
+        own = {"baseline": chosen.baseline[chosen.size]}
     if chosen and method == "emod" + SUFFIX:
         own = {"finetune": chosen.emod[chosen.size].finetune}
     if chosen and method == "art" + SUFFIX:

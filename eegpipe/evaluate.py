@@ -1,7 +1,8 @@
 """Evaluation: features of a frozen encoder (or differential entropy), stored splits, metrics with their terms.
 
-Every method goes through the same splits, the same treatment of features and the same classifier, so that a difference
-between two rows is a difference of features. What was done with test data stands in every row. docs/evaluation.md.
+Every method goes through the same splits, and but for those that bring a classifier of their own through the same
+treatment of features and the same classifier, so that a difference between two rows is a difference of features. What
+was done with test data stands in every row. docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from eegpipe import methods, progress
 from eegpipe.errors import UsageProblem, did_you_mean
-from eegpipe.finetune import SUFFIX, WORDS, FineTuner, fine_tuner
+from eegpipe.finetune import SUFFIX, WORDS, FineTuner, Trainer, fine_tuner
 from eegpipe.fingerprint import digest, file_digest
-from eegpipe.predictions import EvaluateSettings, FeatureCache, FeatureEncoder, predict
+from eegpipe.models.baseline_settings import BASELINES, RAW_NETWORKS, BaselineSettings
+from eegpipe.models.baselines import ClassShares
+from eegpipe.models.baselines_raw import RawNetwork, missing
+from eegpipe.predictions import EvaluateSettings, FeatureCache, FeatureEncoder, Head, predict
 from eegpipe.protocols import PROTOCOLS
 from eegpipe.results import entry, summary_rows, write_file, write_plots
 from eegpipe.splits import Split, assert_disjoint, assert_unseen, may_know, meant_to_know
@@ -30,10 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "EvaluateSettings", "FeatureEncoder", "evaluate", "evaluate_target", "summary_rows"]
 
-METHODS = {
+METHODS: Mapping[str, str] = {
     **{name: f"the pre-trained {method.title} encoder, frozen" for name, method in methods.METHODS.items()},
     **{name + SUFFIX: words for name, words in WORDS.items()},
-    "de": "differential entropy in five bands, no encoder",
+    **BASELINES,
 }
 
 
@@ -48,12 +52,14 @@ def evaluate_target(
     settings: EvaluateSettings | None = None,
     finetune: EmodFineTuning | FineTuneSettings | None = None,
     graph: GatConfig | None = None,
+    baseline: BaselineSettings | None = None,
     seed: int = 0,
     device: str = "cpu",
 ) -> dict[str, Any]:
     """:func:`evaluate` from files: a segment store, a folder of manifests, the folder of a pre-trained model.
 
-    ``finetune``, ``graph``: settings of a method that is fine-tuned; None: its paper's.
+    ``finetune``, ``graph``: settings of a method that is fine-tuned; None: its paper's. ``device``: where an encoder or
+    a network of a baseline computes.
     """
     from eegpipe.loader import load
 
@@ -83,7 +89,9 @@ def evaluate_target(
         encoder=encoder,
         tuner=tuner,
         settings=settings,
+        baseline=baseline,
         seed=seed,
+        device=device,
         model_digest=model_digest,
         not_applicable=_reasons(splits / "not_applicable.tsv"),
     )
@@ -106,7 +114,9 @@ def evaluate(
     encoder: FeatureEncoder | None = None,
     tuner: FineTuner | None = None,
     settings: EvaluateSettings | None = None,
+    baseline: BaselineSettings | None = None,
     seed: int = 0,
+    device: str = "cpu",
     model_digest: str | None = None,
     not_applicable: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -125,8 +135,12 @@ def evaluate(
     tuner : FineTuner or None
         For methods that are fine-tuned. Protocols of nearest neighbours, where there is nothing to train, and those
         that follow mdJPT's own rules are then left out.
+    baseline : BaselineSettings or None
+        Of baselines with a classifier of their own, which have the same protocols as fine-tuning.
     seed : int
         Of the classifier's weights and batches and of the bootstrap; who is tested is the split's own.
+    device : str
+        Where the networks of baselines on raw windows compute.
     model_digest : str or None
         What identifies the encoder's weights; default: the digest of its manifest.
     not_applicable : mapping
@@ -155,8 +169,11 @@ def evaluate(
         raise UsageProblem(f"The method is '{method}', the model was pre-trained by '{made_by}'. Name the same one.")
     splits = [split] if isinstance(split, Split) else list(split)
     refused = dict(not_applicable or {})
-    if tuner is not None:
-        refused |= {one.protocol: _NOT_TUNED for one in splits if not _tunable(one)}
+    own = _own_training(method, target, settings, baseline or BaselineSettings(), device)
+    trained_apart = tuner or own
+    if trained_apart is not None:
+        reason = _NOT_TRAINED if tuner is None else _NOT_TUNED
+        refused |= {one.protocol: reason for one in splits if not _tunable(one)}
         splits = [one for one in splits if _tunable(one)]
     if seen is not None and meant_to_know(seen, target):
         refused |= {one.protocol: _TARGET_KNOWN for one in splits if not may_know(one)}
@@ -170,7 +187,7 @@ def evaluate(
             assert_disjoint(fold, target, [kind for kind, apart in one.disjoint.items() if apart is True])
             if seen is not None:
                 assert_unseen(seen, target, fold, one)
-    features = tuner or FeatureCache(target, encoder, settings)
+    features = trained_apart or FeatureCache(target, encoder, settings)
     results = []
     with progress.bar(f"evaluate {method} on {target.dataset}", sum(len(one.folds) for one in splits)) as advance:
         for one in splits:
@@ -184,7 +201,7 @@ def evaluate(
         "not_applicable": refused,
         "classes": dict(splits[0].classes),
         "hashes": {"store": target.digest, "model": model_digest or (digest(seen) if seen else None)},
-        "settings": _settings(settings, tuner),
+        "settings": _settings(settings, trained_apart),
     }
     write_plots(out_plots, results, target, content["protocols"])
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
@@ -192,6 +209,27 @@ def evaluate(
     return json.loads(text)
 
 
+def _own_training(
+    method: str, target: Segments, settings: EvaluateSettings, baseline: BaselineSettings, device: str
+) -> FeatureCache | RawNetwork | ClassShares | None:
+    """What a baseline with a classifier of its own is predicted with; None for all other methods."""
+    if method in ("majority", "prior"):
+        return ClassShares(majority=method == "majority")
+    if method in RAW_NETWORKS:
+        network = RawNetwork(method, baseline.raw, device, settings.encoder_threads)
+        network.check(target)
+        return network
+    if method not in ("de_linear", "de_lstm"):
+        return None
+    from eegpipe.models.baselines_features import LinearHead, LstmHead
+
+    head: Head = LinearHead(baseline.linear) if method == "de_linear" else LstmHead(baseline.lstm)
+    return FeatureCache(target, None, settings, head)
+
+
+_NOT_TRAINED = (
+    "A classifier of its own: not by nearest neighbours, where none is trained, and not under mdJPT's own rules."
+)
 _NOT_TUNED = "Fine-tuning: not by nearest neighbours, where nothing is trained, and not under mdJPT's own rules."
 _TARGET_KNOWN = "The encoder was pre-trained on the target by request: only under protocols that allow it."
 
@@ -201,20 +239,28 @@ def _tunable(split: Split) -> bool:
     return plan.kind != "zeroshot" and not plan.as_mdjpt
 
 
-def _settings(settings: EvaluateSettings, tuner: FineTuner | None) -> dict[str, Any]:
+def _settings(settings: EvaluateSettings, own: Trainer | FeatureCache | ClassShares | None) -> dict[str, Any]:
     """What had a part in the result."""
-    if tuner is None:
-        return dataclasses.asdict(settings)
-    return tuner.described() | {"resamples": settings.resamples, "confidence": settings.confidence}
+    every = dataclasses.asdict(settings)
+    if own is None:
+        return every
+    if isinstance(own, FeatureCache) and own.head is not None:
+        return {name: value for name, value in every.items() if name != "mlp"} | own.head.described()
+    described = {} if isinstance(own, FeatureCache) else own.described()
+    return described | {"resamples": settings.resamples, "confidence": settings.confidence}
 
 
 def _check_method(method: str, has_encoder: bool, has_tuner: bool) -> None:
     if method not in METHODS:
         raise UsageProblem(f"No method '{method}'.{did_you_mean(method, METHODS)}")
-    if method == "de" and (has_encoder or has_tuner):
-        raise UsageProblem("The method 'de' takes no model.")
-    if method != "de" and has_tuner != method.endswith(SUFFIX):
+    if method in BASELINES:
+        if has_encoder or has_tuner:
+            raise UsageProblem(f"The method '{method}' takes no model.")
+        if problem := missing(method):
+            raise UsageProblem(problem)
+        return
+    if has_tuner != method.endswith(SUFFIX):
         kind = "a pre-trained model to be fine-tuned" if not has_tuner else "a frozen encoder"
         raise UsageProblem(f"The method '{method}' needs {kind}.")
-    if method != "de" and not (has_encoder or has_tuner):
+    if not (has_encoder or has_tuner):
         raise UsageProblem(f"The method '{method}' needs a pre-trained model.")

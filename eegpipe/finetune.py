@@ -39,12 +39,12 @@ class Fitted(Protocol):
         ...
 
 
-class FineTuner(Protocol):
+class Trainer(Protocol):
     """``across``: whether an answer depends on the other segments of the test subject's session that are given."""
 
     @property
-    def manifest(self) -> Mapping[str, Any]:
-        """What the pre-trained encoder has seen."""
+    def manifest(self) -> Mapping[str, Any] | None:
+        """What a pre-trained encoder has seen; None without one."""
         ...
 
     @property
@@ -58,6 +58,15 @@ class FineTuner(Protocol):
         self, train: Segments, truth: np.ndarray, n_classes: int, watch: tuple[Segments, np.ndarray] | None, seed: int
     ) -> Fitted:
         """Train on ``train``; ``watch``: the validation part of the fold, None where the split has none."""
+        ...
+
+
+class FineTuner(Trainer, Protocol):
+    """A trainer that starts from a pre-trained encoder."""
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What the pre-trained encoder has seen."""
         ...
 
 

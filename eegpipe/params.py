@@ -22,6 +22,8 @@ from eegpipe import datasets
 from eegpipe.clean.settings import CleanSettings
 from eegpipe.errors import UsageProblem, did_you_mean
 from eegpipe.models.art_settings import ArtConfig, ArtTraining, FineTuneSettings, GatConfig
+from eegpipe.models.baseline_settings import BaselineName, BaselineSettings
+from eegpipe.models.baselines_raw import missing
 from eegpipe.models.emod_settings import EmodConfig, EmodFineTuning, EmodTraining
 from eegpipe.models.settings import MdjptConfig, MdjptTraining
 from eegpipe.predictions import EvaluateSettings
@@ -88,7 +90,7 @@ class Params:
     windowings: list[str]
     methods: list[MethodName]
     fine_tuned: list[Literal["emod", "art"]]
-    baselines: list[Literal["de"]]
+    baselines: list[BaselineName]
     simulate: dict[str, SimulateSettings]
     clean: CleanSettings
     windowing: dict[str, dict[Size, WindowingSettings]]
@@ -97,6 +99,7 @@ class Params:
     emod: dict[Size, EmodParams]
     art: dict[Size, ArtParams]
     evaluate: dict[Size, EvaluateSettings]
+    baseline: dict[Size, BaselineSettings]
 
 
 def load(path: Path) -> Params:
@@ -187,6 +190,8 @@ def _check_names(params: Params, source: str) -> None:
         if name not in known
     ]
     faults += _mix_faults(params, source)
+    # Before hours of other stages, not after them.
+    faults += [f"{source}: baselines: {problem}" for name in params.baselines if (problem := missing(name))]
     if faults:
         raise UsageProblem("\n".join(faults))
 

@@ -15,6 +15,7 @@ from eegpipe.features import lds_smooth, online_normalise, priors, streams, tria
 from eegpipe.fingerprint import digest
 from eegpipe.models.baselines import (
     BANDS,
+    ClassShares,
     MlpSettings,
     class_prior,
     de_features,
@@ -27,8 +28,9 @@ from eegpipe.splits import Fold, Split, knows_tested, part_mask
 from eegpipe.trials import Classes, find_classes
 
 if TYPE_CHECKING:
-    from eegpipe.finetune import FineTuner
+    from eegpipe.finetune import Trainer
     from eegpipe.loader import Segments
+    from eegpipe.models.baselines_features import Part
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,51 @@ class FeatureEncoder(Protocol):
         ...
 
 
-class FeatureCache:
-    """Features before any treatment, computed once for each (subject, set of clips) that a part needs."""
+class FittedHead(Protocol):
+    """A trained classifier of features. ``curve``: per epoch the training loss and, if watched, a score."""
 
-    def __init__(self, segments: Segments, encoder: FeatureEncoder | None, settings: EvaluateSettings) -> None:
+    @property
+    def curve(self) -> Sequence[tuple[float, float | None]]: ...
+
+    def probabilities(self, part: Part) -> np.ndarray:
+        """(n, class) float64, rows sum to 1."""
+        ...
+
+
+class Head(Protocol):
+    """A classifier of features in the place of the shared one.
+
+    ``reads_past``: whether an answer depends on the earlier segments of the same trial.
+    """
+
+    @property
+    def reads_past(self) -> bool: ...
+
+    def described(self) -> dict[str, Any]:
+        """Every setting, in plain values."""
+        ...
+
+    def fit(
+        self, train: Part, truth: np.ndarray, n_classes: int, watch: tuple[Part, np.ndarray] | None, seed: int
+    ) -> FittedHead:
+        """Train on ``train``; ``watch``: the validation part of the fold, None where the split has none."""
+        ...
+
+
+class FeatureCache:
+    """Features before any treatment, computed once for each (subject, set of clips) that a part needs.
+
+    ``head``: what classifies them; None: what all methods share.
+    """
+
+    def __init__(
+        self,
+        segments: Segments,
+        encoder: FeatureEncoder | None,
+        settings: EvaluateSettings,
+        head: Head | None = None,
+    ) -> None:
+        self.head = head
         self.segments = segments
         self.encoder = encoder
         self.across = encoder is not None and encoder.across
@@ -129,14 +172,15 @@ class Predictions:
 def predict(
     split: Split,
     segments: Segments,
-    features: FeatureCache | FineTuner,
+    features: FeatureCache | Trainer | ClassShares,
     settings: EvaluateSettings,
     seed: int,
     advance: progress.Advance,
 ) -> Predictions:
     """Train, or look up neighbours, in every fold of ``split`` and predict its test part; one ``advance`` a fold.
 
-    ``features``: of a frozen encoder, for the classifier that all methods share; or a method's own fine-tuning.
+    ``features``: of a frozen encoder, for the classifier that all methods share or the head that comes with them; or a
+    method's own training; or what needs labels only.
     """
     plan = PROTOCOLS[split.protocol]
     classes = find_classes(segments, split.settings["target"])
@@ -151,7 +195,12 @@ def predict(
         fold_seed = int(digest(seed, fold.name)[:8], 16)
         if isinstance(features, FeatureCache):
             x = _treated(rows, segments, features, settings, published=plan.as_mdjpt)
-            probabilities, curve = _shared_classifier(split, fold, x, y, n_classes, settings, fold_seed)
+            if features.head is None:
+                probabilities, curve = _shared_classifier(split, fold, x, y, n_classes, settings, fold_seed)
+            else:
+                probabilities, curve = _own_head(features.head, segments, rows, x, y, n_classes, fold_seed)
+        elif isinstance(features, ClassShares):
+            probabilities, curve = features.probabilities(y["train"], n_classes, len(rows["test"])), []
         else:
             chosen = {part: segments.select(positions) for part, positions in rows.items()}
             watch = (chosen["validation"], y["validation"]) if len(y["validation"]) else None
@@ -196,6 +245,27 @@ def _shared_classifier(
     return fitted.probabilities(x["test"]), fitted.curve
 
 
+def _own_head(
+    head: Head,
+    segments: Segments,
+    rows: Mapping[str, np.ndarray],
+    x: Mapping[str, np.ndarray],
+    y: Mapping[str, np.ndarray],
+    n_classes: int,
+    seed: int,
+) -> tuple[np.ndarray, list[tuple[float, float | None]]]:
+    """As :func:`_shared_classifier`; the head also learns which segments are one trial, but never a test label."""
+    from eegpipe.models.baselines_features import Part
+
+    part = {
+        name: Part(x[name], [np.searchsorted(positions, trial) for trial in trials(segments, positions)])
+        for name, positions in rows.items()
+    }
+    watch = (part["validation"], y["validation"]) if len(y["validation"]) else None
+    fitted = head.fit(part["train"], y["train"], n_classes, watch, seed)
+    return fitted.probabilities(part["test"]), list(fitted.curve)
+
+
 def _rows(fold: Fold, part: str, segments: Segments, classes: Classes) -> np.ndarray:
     return np.flatnonzero(part_mask(fold, part, segments) & (classes.of_segment >= 0))
 
@@ -204,15 +274,17 @@ def _uses(
     split: Split,
     segments: Segments,
     tested: np.ndarray,
-    features: FeatureCache | FineTuner,
+    features: FeatureCache | Trainer | ClassShares,
     settings: EvaluateSettings,
 ) -> tuple[str, ...]:
     """What this evaluation does with unlabelled test data; ``tested``: rows of all test parts."""
+    if isinstance(features, ClassShares):
+        return ()
     plan = PROTOCOLS[split.protocol]
     source = features.encoder if isinstance(features, FeatureCache) else features
     done = dict.fromkeys(TRANSDUCTIVE, False)
     done["encoder_batch"] = features.across
-    if source is not None:
+    if source is not None and source.manifest is not None:
         mask = np.zeros(len(segments.subject), dtype=bool)
         mask[tested] = True
         done["encoder_knows_target"] = knows_tested(source.manifest, segments, mask)
@@ -221,6 +293,7 @@ def _uses(
         mixed = plan.clips_apart or "subject" not in plan.apart
         done |= {
             "causal_normalisation": plan.as_mdjpt or settings.normalisation == "causal",
+            "earlier_segments": features.head is not None and features.head.reads_past,
             "encoder_whole_session": features.across and not features.by_part and mixed,
             "lds_smoothing": plan.as_mdjpt or settings.smoothing == "lds",
             "priors_over_all_subjects": plan.as_mdjpt,

@@ -253,12 +253,15 @@ def clean_counterpart(protocol: str, leak_free: Collection[str]) -> str | None:
 # The ways in which unlabelled test data may be used, in words.
 TRANSDUCTIVE: Mapping[str, str] = {
     "causal_normalisation": "features of a test subject are normalised on that subject's segments up to the present",
+    "earlier_segments": "an answer for a segment also reads the earlier segments of its trial",
     "encoder_batch": "the encoder normalises over the test segments of one session of a subject, later ones included",
     "encoder_whole_session": "the encoder normalises over a whole session, clips of the other part included",
     "lds_smoothing": "features are smoothed within a test trial, so a segment sees later segments of its trial",
     "priors_over_all_subjects": "the start of the normalisation is computed over all subjects, tested ones included",
     "encoder_knows_target": "the encoder was pre-trained, without labels, on signals of the tested subjects",
 }
+# A use that another one covers: who may normalise on a subject's segments up to the present may read a trial's.
+COVERED_BY: Mapping[str, str] = {"earlier_segments": "causal_normalisation"}
 CLEAN_MAY_USE = ("causal_normalisation", "encoder_batch")
 PUBLISHED_USES = ("causal_normalisation", "encoder_batch", "lds_smoothing", "priors_over_all_subjects")
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from eegpipe import metrics
 from eegpipe.predictions import EvaluateSettings, Predictions
-from eegpipe.protocols import PROTOCOLS, TRANSDUCTIVE
+from eegpipe.protocols import COVERED_BY, PROTOCOLS, TRANSDUCTIVE
 
 if TYPE_CHECKING:
     from eegpipe.loader import Segments
@@ -32,7 +32,7 @@ def entry(result: Predictions, segments: Segments, settings: EvaluateSettings, s
     trial = _trial_of(result, segments)
     options: dict[str, Any] = {"resamples": settings.resamples, "confidence": settings.confidence, "seed": seed}
     first, truth, probabilities = _by_trial(result, trial)
-    beyond = [TRANSDUCTIVE[name] for name in result.done if name not in split.transductive]
+    beyond = [TRANSDUCTIVE[name] for name in result.done if COVERED_BY.get(name, name) not in split.transductive]
     leaks = [*split.leaks, *(f"not foreseen by the split: {text}" for text in beyond)]
     return {
         "summary": split.summary,

@@ -1,4 +1,4 @@
-"""Stages `evaluate` and `baseline`: one method on one target under the stored splits."""
+"""Stage `evaluate`: one frozen encoder on one target under the stored splits."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ import stage
 
 
 def main(
-    params: Params, runtime: Runtime, method: str, store: str, splits: str, metrics: str, plots: str, *model: str
+    params: Params, runtime: Runtime, method: str, store: str, splits: str, metrics: str, plots: str, model: str
 ) -> None:
     evaluate_target(
         method,
@@ -19,7 +19,7 @@ def main(
         Path(splits),
         Path(metrics),
         Path(plots),
-        model=Path(model[0]) if model else None,
+        model=Path(model),
         settings=params.evaluate[params.size],
         seed=params.seed,
         device=runtime.device,

@@ -167,7 +167,8 @@ def test_rest_is_told_from_arithmetic_in_unseen_people(project, tmp_path):
 
 def test_every_method_is_tested_on_the_same_splits(project):
     files = sorted((project / "metrics/eegmat").glob("*.json"))
-    assert [file.stem for file in files] == ["art", "art_finetuned", "de", "emod", "emod_finetuned", "mdjpt"]
+    trained = ["art", "art_finetuned", "emod", "emod_finetuned", "mdjpt"]
+    assert [file.stem for file in files] == sorted([*trained, "de", "de_linear", "de_lstm", "prior"])
     rows = {file.stem: json.loads(file.read_text("utf-8"))["protocols"]["fewshot_subject"] for file in files}
     for what in ("split", "n_subjects", "n_trials", "n_folds", "leak_free"):
         assert len({row[what] for row in rows.values()}) == 1, what

@@ -6,11 +6,12 @@ torch is imported where it is used, so that reading settings stays quick.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from math import ceil, e, pi
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 from annotated_types import Ge, Gt, Lt
@@ -18,6 +19,7 @@ from annotated_types import Ge, Gt, Lt
 from eegpipe.errors import DataProblem, UsageProblem
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 # Hz, from (included) to (excluded): the bands of mdJPT's baseline.
@@ -125,9 +127,7 @@ def fit_mlp(
     import torch
     from torch import nn
 
-    if not np.isfinite(features).all():
-        cure = "Check the signal of the store; no classifier can be trained on these."
-        raise DataProblem("features of the training part", "values that are not finite", "finite values", cure)
+    check_finite(features)
     first, second = settings.hidden
     x, y = torch.from_numpy(features.astype(np.float32)), torch.from_numpy(truth.astype(np.int64))
     with fixed_threads(1), torch.random.fork_rng(devices=[]):
@@ -144,32 +144,91 @@ def fit_mlp(
         optimiser = torch.optim.Adam(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        epochs = max(settings.epochs, ceil(settings.least_steps / ceil(len(x) / settings.batch)))
-        curve: list[tuple[float, float | None]] = []
-        best, kept = -1.0, epochs
-        weights = network.state_dict()
-        for epoch in range(1, epochs + 1):
-            network.train()
-            losses = 0.0
-            for batch in torch.randperm(len(x)).split(settings.batch):
-                loss = nn.functional.cross_entropy(network(x[batch]), y[batch])
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                losses += loss.item() * len(batch)
-            network.eval()
-            accuracy = None
-            if watch is not None:
-                with torch.inference_mode():
-                    answers = network(torch.from_numpy(watch[0].astype(np.float32))).argmax(dim=1).numpy()
-                accuracy = float((answers == watch[1]).mean())
-                if accuracy > best:
-                    best, kept = accuracy, epoch
-                    weights = copy.deepcopy(network.state_dict())
-            curve.append((losses / len(x), accuracy))
-        if watch is not None:
-            network.load_state_dict(weights)
+
+        def loss_of(batch: torch.Tensor) -> tuple[torch.Tensor, int]:
+            return nn.functional.cross_entropy(network(x[batch]), y[batch]), len(batch)
+
+        def accuracy(known: tuple[np.ndarray, np.ndarray]) -> float:
+            answers = network(torch.from_numpy(known[0].astype(np.float32))).argmax(dim=1).numpy()
+            return float((answers == known[1]).mean())
+
+        watched = None if watch is None else partial(accuracy, watch)
+        kept, curve = run_epochs(network, optimiser, len(x), settings, loss_of, watched)
     return Fitted(network, kept, curve)
+
+
+class Passes(Protocol):
+    """How long to train: so many passes over the units of ``batch``, more where they make too few steps."""
+
+    @property
+    def batch(self) -> int: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def least_steps(self) -> int: ...
+
+
+def run_epochs(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    count: int,
+    passes: Passes,
+    loss_of: Callable[[torch.Tensor], tuple[torch.Tensor, int]],
+    watched: Callable[[], float] | None,
+) -> tuple[int, list[tuple[float, float | None]]]:
+    """Train ``network`` in place, for a fixed number of epochs or up to the best one.
+
+    Parameters
+    ----------
+    count : int
+        Units (segments or trials) of the training part, drawn in a new order in each epoch.
+    loss_of : callable
+        Positions of the units of a batch -> their mean loss and the number of segments that it is a mean of.
+    watched : callable or None
+        Accuracy on data that choose the epoch: the best one, the first of equals. None: the last epoch counts.
+
+    Returns
+    -------
+    kept : int
+        The epoch, from 1, whose weights the network has.
+    curve : list
+        Per epoch the mean training loss and the watched accuracy.
+    """
+    import torch
+
+    epochs = max(passes.epochs, ceil(passes.least_steps / ceil(count / passes.batch)))
+    curve: list[tuple[float, float | None]] = []
+    best, kept = -1.0, epochs
+    weights = network.state_dict()
+    for epoch in range(1, epochs + 1):
+        network.train()
+        losses, segments = 0.0, 0
+        for batch in torch.randperm(count).split(passes.batch):
+            loss, of_segments = loss_of(batch)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            losses += loss.item() * of_segments
+            segments += of_segments
+        network.eval()
+        accuracy = None
+        if watched is not None:
+            with torch.inference_mode():
+                accuracy = watched()
+            if accuracy > best:
+                best, kept = accuracy, epoch
+                weights = copy.deepcopy(network.state_dict())
+        curve.append((losses / segments, accuracy))
+    if watched is not None:
+        network.load_state_dict(weights)
+    return kept, curve
+
+
+def check_finite(features: np.ndarray) -> None:
+    """:class:`DataProblem` if features of a training part are not numbers."""
+    if not np.isfinite(features).all():
+        cure = "Check the signal of the store; no classifier can be trained on these."
+        raise DataProblem("features of the training part", "values that are not finite", "finite values", cure)
 
 
 @contextmanager
@@ -217,3 +276,24 @@ def _unit_rows(features: np.ndarray) -> np.ndarray:
 def class_prior(truth: np.ndarray, n_classes: int) -> np.ndarray:
     """(class,) share of each class in the training part: the answer of a classifier that looks at nothing."""
     return np.bincount(truth, minlength=n_classes) / len(truth)
+
+
+@dataclass(frozen=True)
+class ClassShares:
+    """Answers for a whole test part from the training labels alone; no signal is read.
+
+    ``majority``: all weight on the most frequent class, the first of equals. Else each class has its share, so the
+    answer is the same and the scores of probabilities are those of no knowledge.
+    """
+
+    majority: bool
+
+    def described(self) -> dict[str, Any]:
+        """Settings: none."""
+        return {}
+
+    def probabilities(self, truth: np.ndarray, n_classes: int, count: int) -> np.ndarray:
+        """(count, class) float64, all rows alike. ``truth`` : (n,) int, of the training part."""
+        shares = class_prior(truth, n_classes)
+        row = np.eye(n_classes)[shares.argmax()] if self.majority else shares
+        return np.tile(row, (count, 1))

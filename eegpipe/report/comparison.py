@@ -16,13 +16,24 @@ from eegpipe.protocols import PROTOCOLS
 
 # In the order in which they are shown, which also fixes their colours. Short, for the margin of a figure.
 METHOD_TITLES = {
+    "majority": "Majority",
+    "prior": "Class prior",
+    "de_linear": "DE + linear",
     "de": "DE baseline",
+    "de_lstm": "DE + LSTM",
+    "eegnet": "EEGNet",
+    "shallow": "ShallowNet",
+    "deep4": "Deep4Net",
+    "eegconformer": "EEGConformer",
     "mdjpt": "mdJPT",
     "emod": "EMOD",
     "emod_finetuned": "EMOD tuned",
     "art": "ART",
     "art_finetuned": "ART + GAT",
 }
+# Methods without pre-training, and those with the classifier that all methods share.
+NOT_PRETRAINED = tuple(METHOD_TITLES)[: tuple(METHOD_TITLES).index("mdjpt")]
+SHARED_CLASSIFIER = ("de", "mdjpt", "emod", "art")
 _PROTOCOL_TITLES = {
     "fewshot_subject_stimulus": "Few-shot: new people, new clips",
     "fewshot_subject": "Few-shot: new people",
@@ -247,14 +258,14 @@ def leak_gaps(evaluations: Sequence[Evaluation]) -> list[Gap]:
 
 
 def baseline_gaps(evaluations: Sequence[Evaluation], baseline: str = "de") -> list[Gap]:
-    """Every other method against the baseline, under each leak-free protocol that both have."""
+    """Every pre-trained method against the baseline, under each leak-free protocol that both have."""
     gaps = []
     base = {(row.target, row.protocol): row for one in evaluations if one.method == baseline for row in one.rows}
     for evaluation in evaluations:
         for row in evaluation.rows:
             rival = base.get((row.target, row.protocol))
             if (
-                evaluation.method != baseline
+                evaluation.method not in (*NOT_PRETRAINED, baseline)
                 and row.leak_free
                 and rival
                 and rival.leak_free

@@ -18,6 +18,7 @@ from eegpipe.report import figures, quality
 from eegpipe.report.collect import DataSet, Model, read_data_sets, read_models
 from eegpipe.report.comparison import (
     METHOD_TITLES,
+    SHARED_CLASSIFIER,
     Evaluation,
     Gap,
     Row,
@@ -127,8 +128,8 @@ def _head(evaluations: Sequence[Evaluation], data_sets: Sequence[DataSet]) -> di
     targets = list(dict.fromkeys(one.target for one in evaluations))
     methods = list(dict.fromkeys(one.method for one in evaluations))
     titles = [METHOD_TITLES.get(method, method) for method in methods]
-    own = [METHOD_TITLES[method] for method in methods if method.endswith("_finetuned")]
-    tuned = f" except {_listed(own)}, which train as their papers do" if own else ""
+    own = [METHOD_TITLES[method] for method in methods if method in METHOD_TITLES and method not in SHARED_CLASSIFIER]
+    tuned = f" except {_listed(own)}, which {'has its' if len(own) == 1 else 'have their'} own" if own else ""
     recorded = ""
     if data_sets:
         people, recordings = sum(one.subjects for one in data_sets), sum(len(one.recordings) for one in data_sets)
