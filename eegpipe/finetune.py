@@ -86,6 +86,10 @@ class _Tuner:
     def across(self) -> bool:
         return self.encoder.across
 
+    def start(self, *, scratch: bool) -> Any:
+        """The pre-trained network, or the settings of one that starts from random weights."""
+        return self.encoder.model.config if scratch else self.encoder.model
+
 
 @dataclass(frozen=True)
 class EmodFineTuner(_Tuner):
@@ -102,7 +106,7 @@ class EmodFineTuner(_Tuner):
         from eegpipe.models.emod_finetune import fine_tune
 
         return fine_tune(
-            self.encoder.model,
+            self.start(scratch=self.settings.scratch),
             train,
             truth,
             n_classes,
@@ -130,7 +134,7 @@ class ArtFineTuner(_Tuner):
         from eegpipe.finetune_art import fine_tune
 
         return fine_tune(
-            self.encoder.model,
+            self.start(scratch=self.settings.scratch),
             train,
             truth,
             n_classes,

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.loader import Segments
 from eegpipe.models.art import ITEMS_AT_ONCE, Art, channel_features
-from eegpipe.models.art_settings import FineTuneSettings, GatConfig
+from eegpipe.models.art_settings import ArtConfig, FineTuneSettings, GatConfig
 from eegpipe.models.art_windows import ArtWindows, SessionScales
 from eegpipe.models.baselines import fixed_threads
 from eegpipe.models.channel_schema import places
@@ -121,7 +121,7 @@ class FittedArt:
 
 
 def fine_tune(
-    encoder: Art,
+    encoder: Art | ArtConfig,
     train: Segments,
     truth: np.ndarray,
     n_classes: int,
@@ -138,8 +138,9 @@ def fine_tune(
 
     Parameters
     ----------
-    encoder : Art
-        Pre-trained, or fresh for training from scratch. A copy is trained; this one is left as it is.
+    encoder : Art or ArtConfig
+        Pre-trained, of which a copy is trained; or the settings, channels included, of a network that starts from
+        random weights.
     train : Segments
     truth : (len(train),) int, 0 to n_classes - 1
     graph : GatConfig
@@ -150,7 +151,7 @@ def fine_tune(
     nodes : "data" or "encoder"
         Channels of the classifier: those of the data, or all that the encoder knows (union schema), absent ones masked.
     seed : int
-        Of the classifier's weights, the batches and dropout.
+        Of new weights, the batches and dropout.
     device : str
     threads : int
         torch's, on the CPU: last digits depend on their number.
@@ -170,10 +171,11 @@ def fine_tune(
         validation = train.select(watching), truth[watching]
         train, truth = train.select(~watching), truth[~watching]
     watched, watched_truth = validation
-    if nodes == "encoder":  # there is no node for a channel that the encoder does not know
-        encoder = _with_known_channels_only(encoder)
     with fixed_threads(threads), torch.random.fork_rng(devices=[device] if "cuda" in device else []):
         torch.manual_seed(seed)
+        encoder = Art(encoder) if isinstance(encoder, ArtConfig) else encoder
+        if nodes == "encoder":  # there is no node for a channel that the encoder does not know
+            encoder = _with_known_channels_only(encoder)
         windows = ArtWindows(train, encoder.config)
         watched_windows = ArtWindows(watched, encoder.config, windows.scales)
         names = windows.names if nodes == "data" else encoder.config.channels

@@ -152,6 +152,9 @@ class FineTuneSettings:
     encoder_rate: Annotated[float, Ge(0)] = 5e-6  # AdamW's step for the encoder; 0: frozen (ocr)
     head_rate: Annotated[float, Gt(0)] = 1e-4  # AdamW's step for all else (ocr)
     weight_decay: Annotated[float, Ge(0)] = 7e-4  # as in pre-training (ours)
+    # From random weights, drawn anew in every fold, instead of the pre-trained ones: the paper's control. With a frozen
+    # encoder they stay random.
+    scratch: bool = False
     ensemble: Count = 5  # checkpoints with the best validation accuracy whose probabilities are averaged (paper)
     # Where no validation part is given: so much of the training part (ours).
     validation_share: Annotated[float, Gt(0), Lt(1)] = 0.1

@@ -173,6 +173,8 @@ class EmodFineTuning:
     # "linear": attention pools over channels and time, dropout, one linear layer (which pool stands before the paper's
     # "simple linear classifier" is not stated: ours). "by data set": the code's perceptrons.
     head: Literal["linear", "by data set"] | None = None
+    # From random weights, drawn anew in every fold, instead of the pre-trained ones: the paper's control.
+    scratch: bool = False
     # Without pre-trained weights: "same" as with them, so that only the weights differ; or the code's AdamW with
     # head_rate for everything.
     scratch_optimiser: Literal["same", "adamw"] | None = None

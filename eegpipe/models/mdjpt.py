@@ -294,7 +294,7 @@ def _groups(segments: Segments) -> list[np.ndarray]:
 
 
 class MdjptObjective:
-    """What mdJPT minimises: the sum of every data set's ISA plus ``cda_lambda`` times CDA.
+    """What mdJPT minimises: ``isa_weight`` times the sum of every data set's ISA plus ``cda_lambda`` times CDA.
 
     Parameters
     ----------
@@ -355,7 +355,7 @@ class MdjptObjective:
         cda = losses.cda(
             latents, kind=self.config.cda_covariance or "true", diagonal=self.config.cda_diagonal or "kept"
         )
-        loss = total_isa + self.cda_lambda * cda
+        loss = self.config.isa_weight * total_isa + self.cda_lambda * cda
         return {"loss": loss, "isa": total_isa, "cda": cda, **isa, "isa_chance": torch.tensor(chance)}
 
     def describe(self, number: int) -> dict[str, str]:

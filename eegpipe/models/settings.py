@@ -66,6 +66,8 @@ class MdjptConfig:
     pool_patches: Count = 15  # average pooling before the ISA projector, patches (code)
     smoother_patches: Count = 3  # kernel of the projector's two convolutions, pooled patches (code)
     temperature: Annotated[float, Gt(0)] = 0.07  # of NT-Xent (code)
+    # Weight of ISA in the loss (paper, code). 0: CDA alone, the paper's ablation. CDA's weight is `cda_lambda`.
+    isa_weight: Annotated[float, Ge(0)] = 1.0
     norm_before_ffn: bool = False  # canonical MLLA normalises before the feed-forward part; mdJPT does not (code)
 
     # What a block returns. "before attention": the projection that would enter the attention; all after it is lost.
