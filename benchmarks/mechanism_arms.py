@@ -14,8 +14,8 @@ import numpy as np
 from sklearn.metrics import silhouette_samples
 
 from eegpipe.evaluate import evaluate
-from eegpipe.fingerprint import code_digest, digest
 from eegpipe.finetune import SUFFIX, fine_tuner
+from eegpipe.fingerprint import code_digest, digest
 from eegpipe.loader import Segments
 from eegpipe.methods import MethodConfig, of_config
 from eegpipe.models.art_settings import FineTuneSettings, GatConfig

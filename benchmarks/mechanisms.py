@@ -3,7 +3,7 @@
     python benchmarks/mechanisms.py [--only NAME ...] [--seeds 5] [--share 1.0] [--segments FOLDER] [--cache FOLDER]
                                     [--json FILE] [--figure FILE]
 
-The segments are those of the pipeline: run `dvc repro segment` first. docs/mechanisms.md says what is compared, by which
+The segments are those of the pipeline: run `dvc repro segment` first. docs/mechanisms.md says what is compared, by what
 rule, and what came out. A study that was interrupted goes on when it is started again.
 """
 
@@ -16,8 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from measure import end_cleanly, print_machine, table
 from mechanism_arms import PROTOCOLS, SILHOUETTE, Arm, Pretraining, Result, Stores, run
 from mechanism_figure import forest
 from paired import CONFIDENCE, MARGIN, Estimate, interval, verdict
@@ -29,17 +31,13 @@ from eegpipe.models.settings import PretrainSettings
 from eegpipe.params import Params
 from eegpipe.terminal import exit_code
 
-from measure import end_cleanly, print_machine, table
-
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES, TARGET = ("deap", "dreamer", "faced"), "seed"
 # ART's transfer to the 14 channels of DREAMER, as in its paper.
 TRANSFER_SOURCES, TRANSFER_TARGET = ("deap", "seed"), "dreamer"
 # The first three of the stored training groups: half the time, and each of eight people is still tested.
 _GROUPS = 3
-# Fine-tuning learns from half of the people: from two of eight it learns nothing, and nothing could be compared. It is
-# slow, so there are fewer folds, and only those of the protocol that decides.
-_TUNED = {"groups": 2, "training_fraction": 0.5, "clip_folds": 2}
+# Fine-tuning is slow, so it has fewer folds, and only those of the protocol that decides.
 DECIDES = PROTOCOLS[:1]
 
 
@@ -67,7 +65,9 @@ COMPARISONS = (
     Comparison("emod_hard_augmentation", "EMOD: hard V-A above augmentation only", "emod_hard", "emod_augmentation"),
     Comparison("emod_scratch", "EMOD: pre-trained above scratch, fine-tuned", "emod_tuned", "emod_scratch", DECIDES),
     Comparison("art_pretrained", "ART: pre-trained above random weights, frozen", "art", "art_random"),
-    Comparison("art_scratch", "ART + GAT: pre-trained above random weights, tuned head", "art_gat", "art_scratch", DECIDES),
+    Comparison(
+        "art_scratch", "ART + GAT: pre-trained above random weights, tuned head", "art_gat", "art_scratch", DECIDES
+    ),
     Comparison("art_gat_gcn", "ART: GAT above GCN", "art_gat", "art_gcn", DECIDES),
     Comparison("art_gat_none", "ART: GAT above no graph", "art_gat", "art_none", DECIDES),
     Comparison("art_union", "ART: union above intersection", "art_union", "art_intersection"),
@@ -76,42 +76,45 @@ COMPARISONS = (
 
 def arms(params: Params, share: float = 1.0) -> dict[str, Arm]:
     """Every arm by name, with the settings of params.yaml. ``share``: of the steps of pre-training."""
-    mdjpt, emod, art = (sizes[params.size] for sizes in (params.mdjpt, params.emod, params.art))
+    mdjpt, emod, art = params.mdjpt[params.size], params.emod[params.size], params.art[params.size]
     evaluation, split = params.evaluate[params.size], replace(params.split, groups=min(params.split.groups, _GROUPS))
-    tuned: dict[str, object] = {"split": replace(split, **_TUNED), "protocols": DECIDES}
+    # Half of the people: from two of eight fine-tuning learns nothing, and nothing could be compared.
+    half = replace(split, groups=2, training_fraction=0.5, clip_folds=2)
+    tuned: dict[str, object] = {"split": half, "protocols": DECIDES}
     known: dict[str, Arm] = {}
 
-    def frozen(name: str, encoder: Pretraining, **more: object) -> None:
+    def add(name: str, encoder: Pretraining, **more: object) -> None:
         known[name] = replace(Arm(name, encoder, split, evaluation), **more)  # type: ignore[arg-type]
 
     full = Pretraining(mdjpt.model, _shorter(mdjpt.training, share), SOURCES, TARGET, params.cda_lambda)
-    frozen("mdjpt", full, silhouette=True)
-    frozen("mdjpt_no_cda", replace(full, cda_lambda=0.0), silhouette=True)
-    frozen("mdjpt_no_isa", replace(full, model=replace(mdjpt.model, isa_weight=0.0)), silhouette=True)
-    frozen("mdjpt_random", _random(full), silhouette=True)
+    add("mdjpt", full, silhouette=True)
+    add("mdjpt_no_cda", replace(full, cda_lambda=0.0), silhouette=True)
+    add("mdjpt_no_isa", replace(full, model=replace(mdjpt.model, isa_weight=0.0)), silhouette=True)
+    add("mdjpt_random", _random(full), silhouette=True)
 
     soft = Pretraining(emod.model, _shorter(emod.training, share), SOURCES, TARGET)
-    frozen("emod", soft)
-    frozen("emod_hard", replace(soft, model=replace(emod.model, contrast="hard")))
-    frozen("emod_augmentation", replace(soft, model=replace(emod.model, contrast="augmentation")))
-    frozen("emod_random", _random(soft))
-    frozen("emod_tuned", soft, **tuned, tuning=emod.finetune)
-    frozen("emod_scratch", soft, **tuned, tuning=replace(emod.finetune, scratch=True))
+    add("emod", soft)
+    add("emod_hard", replace(soft, model=replace(emod.model, contrast="hard")))
+    add("emod_augmentation", replace(soft, model=replace(emod.model, contrast="augmentation")))
+    add("emod_random", _random(soft))
+    add("emod_tuned", soft, **tuned, tuning=emod.finetune)
+    add("emod_scratch", soft, **tuned, tuning=replace(emod.finetune, scratch=True))
 
     union = Pretraining(art.model, _shorter(art.training, share), SOURCES, TARGET)
-    frozen("art", union)
-    frozen("art_random", _random(union))
-    for graph in ("gat", "gcn", "none"):
-        chosen = replace(art.graph, graph=graph)
-        frozen(f"art_{graph}", union, **tuned, tuning=art.finetune, graph=chosen)
+    add("art", union)
+    add("art_random", _random(union))
+    graphs: tuple[Literal["gat", "gcn", "none"], ...] = ("gat", "gcn", "none")
+    for graph in graphs:
+        add(f"art_{graph}", union, **tuned, tuning=art.finetune, graph=replace(art.graph, graph=graph))
     scratch = replace(art.finetune, scratch=True)
-    frozen("art_scratch", union, **tuned, tuning=scratch, graph=art.graph)
+    add("art_scratch", union, **tuned, tuning=scratch, graph=art.graph)
     # High against low valence: nine classes by clip are beyond six people.
     valence = replace(split, target="valence")
-    for channels in ("union", "intersection"):
+    channel_sets: tuple[Literal["union", "intersection"], ...] = ("union", "intersection")
+    for channels in channel_sets:
         model = replace(art.model, channel_set=channels)
         encoder = replace(union, model=model, sources=TRANSFER_SOURCES, target=TRANSFER_TARGET)
-        frozen(f"art_{channels}", encoder, split=valence)
+        add(f"art_{channels}", encoder, split=valence)
     return known
 
 
@@ -194,7 +197,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def stores(windowing: str, dataset: str) -> Segments:
         path = options.segments / windowing / f"{dataset}.zarr"
         if not path.is_dir():
-            raise UsageProblem(f"{path}: no segments. Run `dvc repro segment` first, or name their folder (--segments).")
+            raise UsageProblem(
+                f"{path}: no segments. Run `dvc repro segment` first, or name their folder (--segments)."
+            )
         return load(path)
 
     print_machine()

@@ -1,4 +1,4 @@
-"""What a paired comparison says: mean difference, interval over seeds and people, verdict by a rule fixed beforehand."""
+"""What a paired comparison says: mean difference, interval over seeds and people, verdict by a rule fixed before."""
 
 from __future__ import annotations
 
