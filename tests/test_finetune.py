@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.evaluate import EvaluateSettings, evaluate_target
@@ -102,6 +103,26 @@ def test_learns_what_was_planted_and_says_what_it_used(name, folder, target, tmp
     assert ("graph" in content["settings"]) == (name == "art")
     again = scored(name, folder, target, tmp_path / "again")
     assert again == content
+
+
+def test_scratch_forgets_what_was_pretrained(name, folder, target):
+    data = load(target / "demo.zarr")
+    data = data.select(data.subject < 2)
+    other = load_pretrained(folder)
+    with torch.no_grad():
+        for parameter in other.model.parameters():
+            parameter.mul_(0.5)
+
+    def answers(encoder, *, scratch, seed=0):
+        tuner = fine_tuner(encoder, settings=replace(TUNING[name], epochs=1, scratch=scratch), graph=DEMO_GAT)
+        return tuner.fit(data, data.label, 3, None, seed).probabilities(data)
+
+    known = load_pretrained(folder)
+    fresh = answers(known, scratch=True)
+    np.testing.assert_array_equal(answers(other, scratch=True), fresh)
+    assert np.abs(answers(known, scratch=True, seed=1) - fresh).max() > 1e-4
+    assert np.abs(answers(known, scratch=False) - fresh).max() > 1e-4
+    assert np.abs(answers(known, scratch=False) - answers(other, scratch=False)).max() > 1e-4
 
 
 def test_settings_of_another_method(name, folder):

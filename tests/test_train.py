@@ -94,6 +94,15 @@ class TestFolder:
             assert row["loss"] == pytest.approx(row["isa"] + 0.02 * row["cda"], rel=1e-4)
             assert row["isa_chance"] == pytest.approx(np.log(7) + np.log(9), rel=1e-4)
 
+    @pytest.mark.parametrize(("isa_weight", "cda_lambda"), [(0.0, 0.02), (0.5, 0.0)])
+    def test_either_part_of_the_loss_can_be_switched_off(self, sources, tmp_path, isa_weight, cda_lambda):
+        config, settings = replace(CONFIG, isa_weight=isa_weight), replace(SETTINGS, epochs=1)
+        pretrain(sources, tmp_path / "model", config=config, settings=settings, cda_lambda=cda_lambda, seed=5)
+        with (tmp_path / "model" / "log.csv").open() as lines:
+            row = {name: float(value) for name, value in next(csv.DictReader(lines)).items()}
+        assert min(row["isa"], row["cda"]) > 0
+        assert row["loss"] == pytest.approx(isa_weight * row["isa"] + cda_lambda * row["cda"], rel=1e-4)
+
     def test_card(self, trained):
         card = (trained / "README.md").read_text()
         assert "| beta | 3 | 4 | 36 | 125 | 5 |" in card
