@@ -10,14 +10,28 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
 _Value = TypeVar("_Value")
+_Given = TypeVar("_Given")
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_PACKAGES = ("eegpipe", "mne", "mne-icalabel", "python-picard", "numpy", "scipy", "onnxruntime", "scikit-learn")
+_PACKAGES = (
+    "eegpipe",
+    "torch",
+    "mne",
+    "mne-icalabel",
+    "python-picard",
+    "numpy",
+    "scipy",
+    "onnxruntime",
+    "scikit-learn",
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,23 @@ def cost(call: Callable[[], _Value], baseline_bytes: int) -> tuple[_Value, Cost]
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = sampler.stop() if sampler else _status("VmHWM")
     return result, Cost(wall, cpu, peak - baseline_bytes)
+
+
+def fresh(call: Callable[[_Given], _Value], given: _Given) -> _Value:
+    """What ``call`` returns for ``given``, from a new process of its own: memory starts at nothing.
+
+    Raises
+    ------
+    SystemExit
+        If the process is ended from outside, as a rule for want of memory.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            return pool.submit(call, given).result()
+        except BrokenProcessPool:
+            raise SystemExit(
+                f"A process was ended by the system, probably for want of memory: {given}. Measure a smaller case."
+            ) from None
 
 
 def watched(call: Callable[[], _Value]) -> tuple[_Value, float, int]:
