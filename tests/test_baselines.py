@@ -3,7 +3,17 @@ import pytest
 import torch
 
 from eegpipe.errors import DataProblem, UsageProblem
-from eegpipe.models.baselines import BANDS, MlpSettings, class_prior, de_features, fit_mlp, nearest_neighbour
+from eegpipe.models.baseline_settings import LinearSettings, LstmSettings
+from eegpipe.models.baselines import (
+    BANDS,
+    ClassShares,
+    MlpSettings,
+    class_prior,
+    de_features,
+    fit_mlp,
+    nearest_neighbour,
+)
+from eegpipe.models.baselines_features import LinearHead, LstmHead, Part
 
 
 def entropy(variance: float) -> float:
@@ -154,3 +164,150 @@ def test_the_nearest_neighbour_by_angle_decides():
 
 def test_the_class_prior():
     assert class_prior(np.array([0, 2, 2, 2]), 4).tolist() == [0.25, 0, 0.75, 0]
+
+
+def test_shares_and_majority_answer_from_training_labels_alone():
+    truth = np.array([2, 1, 2, 1, 2, 0, 1])  # classes 1 and 2 are equally frequent: the first of them
+    np.testing.assert_allclose(ClassShares(majority=False).probabilities(truth, 4, 2), [[1 / 7, 3 / 7, 3 / 7, 0]] * 2)
+    np.testing.assert_array_equal(ClassShares(majority=True).probabilities(truth, 4, 2), [[0, 1, 0, 0]] * 2)
+
+
+# -- logistic regression -----------------------------------------------------------------------------------------------
+
+
+def alone(features: np.ndarray) -> Part:
+    """Every segment a trial."""
+    return Part(features, [np.array([index]) for index in range(len(features))])
+
+
+@pytest.mark.parametrize("l2", [0.3, 30.0])
+def test_the_regression_stands_where_the_penalised_loss_is_least(l2):
+    features, truth = blobs(150)
+    fitted = LinearHead(LinearSettings(l2=l2)).fit(alone(features), truth, 3, None, 0)
+    weight = torch.tensor(fitted.model.coef_, requires_grad=True)
+    intercept = torch.tensor(fitted.model.intercept_, requires_grad=True)
+    logits = torch.from_numpy(features) @ weight.T + intercept
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(truth), reduction="sum")
+    (loss + l2 / 2 * (weight**2).sum()).backward()
+    assert max(float(weight.grad.abs().max()), float(intercept.grad.abs().max())) < 2e-4 * len(features)
+    expected = torch.softmax(logits, dim=1).detach().numpy()
+    np.testing.assert_allclose(fitted.probabilities(alone(features)), expected, atol=1e-12)
+    assert (expected.argmax(axis=1) == truth).mean() > 0.8
+
+
+def test_a_class_that_is_not_in_the_training_part_gets_no_probability():
+    features, truth = blobs(60)
+    kept = truth != 1
+    fitted = LinearHead(LinearSettings()).fit(alone(features[kept]), truth[kept], 3, None, 0)
+    probabilities = fitted.probabilities(alone(features))
+    assert (probabilities[:, 1] == 0).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities[kept].argmax(axis=1) == truth[kept]).mean() > 0.8
+
+
+def test_a_regression_that_has_not_converged_is_refused():
+    with pytest.raises(UsageProblem, match="no convergence in 2 iterations"):
+        LinearHead(LinearSettings(l2=1e-6, most_iterations=2)).fit(alone(blobs(60)[0]), blobs(60)[1], 3, None, 0)
+
+
+# -- the LSTM ----------------------------------------------------------------------------------------------------------
+
+
+def signs(trials: int, seed: int) -> tuple[Part, np.ndarray]:
+    """Three segments a trial, two of which have a sign. The class is whether these are equal: none shows it alone.
+
+    The segments of a trial are not neighbours in the array.
+    """
+    rng = np.random.default_rng(seed)
+    sign = rng.choice([-1.0, 1.0], size=(trials, 3))
+    sign[:, 1] = 0
+    features = rng.normal(scale=0.3, size=(trials, 3, 4))
+    features[..., 0] += sign
+    truth = np.repeat((sign[:, 0] == sign[:, 2]).astype(int)[:, None], 3, axis=1)
+    order = [np.array([number, trials + number, 2 * trials + number]) for number in range(trials)]
+    return Part(features.transpose(1, 0, 2).reshape(-1, 4), order), truth.T.reshape(-1)
+
+
+QUICK = LstmSettings(hidden=16, learning_rate=0.02, least_steps=300, dropout=0.0)
+
+
+def test_the_lstm_learns_what_no_segment_shows_by_itself():
+    train, truth = signs(80, seed=0)
+    test, answers = signs(200, seed=1)
+    fitted = LstmHead(QUICK).fit(train, truth, 2, None, 0)
+    right = fitted.probabilities(test).argmax(axis=1) == answers
+    last = slice(400, None)
+    assert right[last].mean() > 0.9
+    assert 0.35 < right[:200].mean() < 0.65  # nobody knows at the first segment
+    single = fit_mlp(train.features, truth, 2, MlpSettings(least_steps=300), seed=0).probabilities(test.features)
+    assert 0.35 < (single.argmax(axis=1) == answers)[last].mean() < 0.65
+    np.testing.assert_allclose(fitted.probabilities(test).sum(axis=1), 1)
+
+
+def test_later_segments_and_other_trials_change_no_answer():
+    train, truth = signs(20, seed=0)
+    fitted = LstmHead(LstmSettings(least_steps=20)).fit(train, truth, 2, None, 0)
+    test, _ = signs(9, seed=1)
+    before = fitted.probabilities(test)
+    features = test.features.copy()
+    features[18:] += 3  # the third segment of each trial
+    features[:9][4] += 3  # the first of one
+    after = fitted.probabilities(Part(features, test.trials))
+    changed = (before != after).any(axis=1)
+    assert changed[18:].all()
+    assert np.flatnonzero(changed[:18]).tolist() == [4, 13]
+
+
+def test_trials_of_different_lengths_do_not_disturb_each_other():
+    train, truth = signs(20, seed=0)
+    fitted = LstmHead(LstmSettings(least_steps=20)).fit(train, truth, 2, None, 0)
+    features = np.random.default_rng(0).normal(size=(6, 4))
+    together = fitted.probabilities(Part(features, [np.array([0, 1]), np.array([2, 3, 4, 5])]))
+    apart = fitted.probabilities(Part(features[:2], [np.array([0, 1])]))
+    np.testing.assert_allclose(together[:2], apart, atol=1e-6)
+
+
+def test_every_segment_of_the_training_part_counts_once_and_padding_never():
+    """The first loss of a network that has learned nothing yet: the mean over all segments, whatever the lengths."""
+    features, truth = blobs(30, d=4)
+    lengths = [1, 9, 20]
+    trials = np.split(np.arange(30), np.cumsum(lengths)[:-1])
+    still = LstmSettings(learning_rate=1e-12, weight_decay=0.0, dropout=0.0, least_steps=1, epochs=1, batch=2)
+    fitted = LstmHead(still).fit(Part(features, trials), truth, 3, None, 0)
+    probabilities = fitted.probabilities(Part(features, trials))
+    assert fitted.curve[0][0] == pytest.approx(-np.log(probabilities[np.arange(30), truth]).mean(), abs=1e-5)
+
+
+def test_seed_and_threads_of_the_lstm():
+    train, truth = signs(20, seed=0)
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    head = LstmHead(LstmSettings(least_steps=20))
+    first = head.fit(train, truth, 2, None, 1).probabilities(train)
+    assert torch.rand(1) == expected
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        np.testing.assert_array_equal(first, head.fit(train, truth, 2, None, 1).probabilities(train))
+        assert torch.get_num_threads() == threads + 1
+    finally:
+        torch.set_num_threads(threads)
+    assert not np.array_equal(first, head.fit(train, truth, 2, None, 2).probabilities(train))
+
+
+def test_a_watched_part_picks_the_epoch_of_the_lstm():
+    watched = signs(30, seed=1)
+    fitted = LstmHead(QUICK).fit(*signs(40, seed=0), 2, watched, 0)
+    accuracies = [accuracy for _, accuracy in fitted.curve]
+    assert fitted.epoch == 1 + accuracies.index(max(accuracies)) < len(accuracies)
+    reached = (fitted.probabilities(watched[0]).argmax(axis=1) == watched[1]).mean()
+    assert reached == pytest.approx(max(accuracies))
+
+
+@pytest.mark.parametrize("head", [LinearHead(LinearSettings()), LstmHead(LstmSettings())])
+def test_heads_refuse_features_that_are_not_finite(head):
+    features, truth = blobs(10)
+    features[3, 2] = np.nan
+    with pytest.raises(DataProblem, match="not finite"):
+        head.fit(alone(features), truth, 3, None, 0)

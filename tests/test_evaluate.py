@@ -1,12 +1,15 @@
 import csv
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.evaluate import EvaluateSettings, evaluate, evaluate_target, summary_rows
+from eegpipe.models.baseline_settings import BASELINES, BaselineName, BaselineSettings, LinearSettings, LstmSettings
 from eegpipe.models.baselines import MlpSettings, de_features
+from eegpipe.models.baselines_features import LinearHead, LstmHead
 from eegpipe.predictions import FeatureCache, predict
 from eegpipe.protocols import USUAL as PROTOCOLS
 from eegpipe.protocols import SplitSettings
@@ -162,9 +165,14 @@ def test_normalisation_by_the_training_part_uses_nothing_of_the_test_subjects(tm
 # -- that it is so -----------------------------------------------------------------------------------------------------
 
 
-def run(segments, protocol, **options):
+HEADS = {"shared": None, "linear": LinearHead(LinearSettings()), "lstm": LstmHead(LstmSettings(least_steps=30))}
+MINE = [("shared", name) for name in ("fewshot_subject", "fewshot_subject_stimulus", "mdjpt_fewshot")]
+MINE += [(head, name) for head in ("linear", "lstm") for name in ("fewshot_subject", "fewshot_subject_stimulus")]
+
+
+def run(segments, protocol, head="shared", **options):
     split = make(protocol, segments, settings=SplitSettings(groups=1, **options))
-    features = FeatureCache(segments, None, SETTINGS)
+    features = FeatureCache(segments, None, SETTINGS, HEADS[head])
     return predict(split, segments, features, SETTINGS, 0, lambda *_, **__: None)
 
 
@@ -174,32 +182,36 @@ def test_labels_of_the_test_part_change_no_prediction_but_where_test_selects():
     tested = np.isin(segments.subject, [segments.subject_names.index(name) for name in split.folds[0].test.subjects])
     swapped = segments.select(np.arange(len(segments)))
     swapped.label = np.where(tested, (swapped.label + 1) % 3, swapped.label).astype(np.int16)
-    for protocol, equal in (("fewshot_subject", True), ("mdjpt_fewshot", False)):
-        before, after = run(segments, protocol), run(swapped, protocol)
+    for head, protocol in MINE:
+        if protocol == "fewshot_subject_stimulus":
+            continue  # no clip fold of the swapped labels has every class
+        before, after = run(segments, protocol, head), run(swapped, protocol, head)
+        equal = protocol != "mdjpt_fewshot"
         assert (before.row == after.row).all()
         assert np.array_equal(before.probabilities, after.probabilities) == equal
 
 
-@pytest.mark.parametrize("protocol", ["fewshot_subject", "fewshot_subject_stimulus", "mdjpt_fewshot"])
-def test_signals_of_one_test_subject_reach_no_other_but_through_published_priors(protocol):
+@pytest.mark.parametrize(("head", "protocol"), MINE)
+def test_signals_of_one_test_subject_reach_no_other_but_through_published_priors(head, protocol):
     segments = planted("class")
-    before = run(segments, protocol)
+    before = run(segments, protocol, head)
     loud = segments.select(np.arange(len(segments)))
     one = segments.subject[before.row[0]]
     loud.eeg[loud.subject == one] *= 5
-    after = run(loud, protocol)
+    after = run(loud, protocol, head)
     others = segments.subject[before.row] != one
     assert np.array_equal(before.probabilities[others], after.probabilities[others]) == (protocol != "mdjpt_fewshot")
 
 
-def test_later_segments_change_no_earlier_prediction_in_clean_protocols():
+@pytest.mark.parametrize("head", HEADS)
+def test_later_segments_change_no_earlier_prediction_in_clean_protocols(head):
     segments = planted("class")
-    before = run(segments, "fewshot_subject")
+    before = run(segments, "fewshot_subject", head)
     changed = segments.select(np.arange(len(segments)))
     last = changed.trial == 12
     tested = np.isin(changed.subject, np.unique(segments.subject[before.row]))
     changed.eeg[last & tested] *= 5
-    after = run(changed, "fewshot_subject")
+    after = run(changed, "fewshot_subject", head)
     earlier = segments.trial[before.row] != 12
     np.testing.assert_array_equal(before.probabilities[earlier], after.probabilities[earlier])
     assert not np.array_equal(before.probabilities[~earlier], after.probabilities[~earlier])
@@ -479,3 +491,71 @@ def test_an_encoder_whose_features_stand_alone_uses_nothing_of_a_session(tmp_pat
     content = evaluate("emod", segments, splits, tmp_path / "m.json", tmp_path, encoder=encoder, settings=quick)
     assert all(entry["transductive"] == {} for entry in content["protocols"].values())
     assert len(encoder.given) == 4
+
+
+# -- baselines with a classifier of their own --------------------------------------------------------------------------
+
+OWN = BaselineSettings(lstm=LstmSettings(least_steps=60, learning_rate=5e-3))
+
+
+def test_the_names_of_baselines_are_the_same_everywhere():
+    assert tuple(BASELINES) == get_args(BaselineName)
+
+
+def uneven():
+    """One class has half of the clips."""
+    segments = planted("class")
+    clip = segments.trial - 1
+    segments.label = np.where(clip < 6, 1, np.where(clip < 9, 0, 2)).astype(np.int16)
+    return segments
+
+
+@pytest.mark.parametrize("method", ["majority", "prior"])
+def test_answers_without_the_signal_score_what_chance_says(method, tmp_path):
+    segments = uneven()
+    content = evaluate(method, segments, all_splits(segments), tmp_path / "m.json", tmp_path, settings=SETTINGS)
+    assert list(content["protocols"]) == ["fewshot_subject_stimulus", "fewshot_subject"]
+    assert set(content["not_applicable"]) == set(PROTOCOLS) - set(content["protocols"])
+    for entry in content["protocols"].values():
+        assert entry["transductive"] == {}
+        assert entry["accuracy"]["value"] == pytest.approx(entry["chance"]["majority"], abs=1e-6)
+        assert entry["balanced_accuracy"]["value"] == pytest.approx(1 / 3)
+        assert entry["trial_level"]["accuracy"]["value"] == pytest.approx(0.5)
+        assert entry["auroc"]["value"] == pytest.approx(0.5)
+    with np.load(tmp_path / "predictions.npz") as stored:
+        rows = np.unique(stored["fewshot_subject/probabilities"], axis=0)
+    np.testing.assert_allclose(rows, [[0, 1, 0] if method == "majority" else [0.25, 0.5, 0.25]])
+    assert content["settings"] == {"resamples": SETTINGS.resamples, "confidence": SETTINGS.confidence}
+    with (tmp_path / "training_curve.csv").open() as lines:
+        assert list(csv.DictReader(lines)) == []
+
+
+@pytest.mark.parametrize(("method", "own"), [("de_linear", "linear"), ("de_lstm", "lstm")])
+def test_other_classifiers_of_entropy_go_through_the_same_splits(method, own, tmp_path):
+    segments = planted("class")
+    splits = all_splits(segments)
+    for name in ("a", "b"):
+        content = evaluate(
+            method, segments, splits, tmp_path / name / "m.json", tmp_path / name, settings=SETTINGS, baseline=OWN
+        )
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+    assert list(content["protocols"]) == ["fewshot_subject_stimulus", "fewshot_subject"]
+    assert set(content["not_applicable"]) == set(PROTOCOLS) - set(content["protocols"])
+    assert all("A classifier of its own" in reason for reason in content["not_applicable"].values())
+    past = ["earlier_segments"] if method == "de_lstm" else []
+    for split, entry in zip(splits, content["protocols"].values(), strict=False):
+        assert entry["split"] == split.hash
+        assert list(entry["transductive"]) == ["causal_normalisation", *past]
+        assert entry["accuracy"]["value"] > 0.6
+    assert content["protocols"]["fewshot_subject_stimulus"]["leak_free"]
+    assert own in content["settings"]
+    assert "mlp" not in content["settings"]
+
+
+@pytest.mark.parametrize("method", ["prior", "de_linear", "eegnet"])
+def test_baselines_take_no_model(method, tmp_path):
+    segments = planted(per_trial=1)
+    split = make("fewshot_subject", segments, seed=0)
+    with pytest.raises(UsageProblem, match=f"The method '{method}' takes no model"):
+        evaluate(method, segments, split, tmp_path / "m.json", tmp_path, encoder=Recorder())
