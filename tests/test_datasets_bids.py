@@ -822,7 +822,7 @@ def test_one_line_of_settings_takes_it_through_the_stages(folder, tmp_path):
         brainvision(folder / f"sub-{label}/eeg/sub-{label}_task-film_eeg", noise(seed=int(label)))
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["raw"]["mine"] = str(folder)
-    params["sources"].append("mine")
+    params["sources"] = ["seed", "mine"]
     project = tmp_path / "project"
     project.mkdir()
     (project / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
