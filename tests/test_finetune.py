@@ -125,6 +125,28 @@ def test_scratch_forgets_what_was_pretrained(name, folder, target):
     assert np.abs(answers(known, scratch=False) - answers(other, scratch=False)).max() > 1e-4
 
 
+def test_is_trained_on_each_subject_alone_where_the_protocol_is_within_subjects(name, folder, target, tmp_path):
+    wanted = ["within_trial_blocked", "art_within"]
+    write_all(load(target / "demo.zarr"), tmp_path / "splits", protocols=wanted)
+    content = evaluate_target(
+        f"{name}_finetuned",
+        target / "demo.zarr",
+        tmp_path / "splits",
+        tmp_path / "m.json",
+        tmp_path,
+        model=folder,
+        finetune=replace(TUNING[name], epochs=2),
+        graph=DEMO_GAT if name == "art" else None,
+        settings=EvaluateSettings(resamples=0),
+    )
+    assert list(content["protocols"]) == wanted
+    blocked, drawn = (content["protocols"][protocol] for protocol in wanted)
+    assert (blocked["leak_free"], drawn["leak_free"]) == (True, False)
+    assert (blocked["n_folds"], drawn["n_folds"]) == (4 * 3, 4)
+    assert blocked["n_segments"] == 4 * 9 * 4
+    assert drawn["n_segments"] == 4 * 3 * 2  # of 12 windows of a class a fifth, rounded
+
+
 def test_settings_of_another_method(name, folder):
     other = TUNING["art" if name == "emod" else "emod"]
     with pytest.raises(UsageProblem, match=f"holds no settings of fine-tuning '{name}'"):

@@ -88,6 +88,8 @@ def test_the_commands_without_a_file_do_what_the_file_says():
         ("cda_lambda", -1, ["cda_lambda", "-1", "greater than or equal to 0"]),
         ("seed", 1.5, ["seed", "1.5", "integer"]),
         ("size", "papr", ["size", "'demo' or 'paper'"]),
+        ("split.protocols", ["losso"], ["split.protocols", "Did you mean 'loso'?"]),
+        ("split.protocols", [], ["split.protocols", "at least 1"]),
         ("cda_lamda", 0.1, ["cda_lamda", "Did you mean 'cda_lambda'?"]),
         ("clean.ica.tolerence", 0.1, ["clean.ica.tolerence", "Did you mean 'tolerance'?"]),
         ("clean.filters.order", 99, ["clean.filters.order", "less than or equal to 8"]),
