@@ -91,8 +91,8 @@ def pretrain(
         Names of the channels of data sets that are not trained on, normally of the target. Only ART's
         ``channel_set: intersection`` reads them.
     tested_too : str or None
-        The source that is meant to be the target as well. The manifest says so, and evaluation computes only protocols
-        that allow it. Without, an encoder that has met what is tested is refused.
+        The source that is meant to be the target as well. The manifest says so, and a protocol that allows it takes the
+        encoder. Without, an encoder that has met what is tested is refused.
     seed : int
         Of the initial weights and the draws.
     device : str
