@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import replace
-from itertools import product
+from importlib.util import find_spec
+from itertools import pairwise, product
 from math import comb
 from pathlib import Path
 
@@ -21,7 +22,6 @@ from eegpipe.segment import WINDOWINGS
 
 from import_graph import ROOT
 
-DOCS = sorted((ROOT / "docs").glob("*.md")) + sorted((ROOT / "docs/methods").glob("*.md"))
 TEXT = (ROOT / "docs/papers-tables.md").read_text(encoding="utf-8")
 
 
@@ -36,7 +36,7 @@ def commands() -> list[str]:
 
 def overrides(command: str) -> list[str]:
     words = shlex.split(command)
-    return [value for name, value in zip(words, words[1:], strict=False) if name in ("-S", "--set-param")]
+    return [value for name, value in pairwise(words) if name in ("-S", "--set-param")]
 
 
 def settings(folder: Path, changes: list[str]) -> list[Params]:
@@ -48,8 +48,17 @@ def settings(folder: Path, changes: list[str]) -> list[Params]:
         file = folder / "params.yaml"
         file.write_text(yaml.safe_dump(values | yaml.safe_load(named)), encoding="utf-8")
         apply_overrides(str(file), experiment["params.yaml"])
+        if find_spec("braindecode") is None:
+            _without_networks(file)
         made.append(load(file))
     return made
+
+
+def _without_networks(file: Path) -> None:
+    """Take out the baselines that params.py refuses where their package is not installed."""
+    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    values["baselines"] = [name for name in values["baselines"] if name not in ("eegnet", "eegconformer")]
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", commands())
@@ -60,7 +69,7 @@ def test_a_command_is_accepted(command, tmp_path):
     assert (len(made) > 1) == ("--queue" in command)
     for params in made:
         assert params.size == "paper"
-        assert params.windowings == params.methods
+        assert params.methods in (params.windowings, [])
         # A published protocol stands beside a stricter one, unless the encoder has met its target.
         published = {name for name in params.split.protocols if PROTOCOLS[name].paper}
         assert published
@@ -147,9 +156,3 @@ def test_a_clip_of_faced_has_thirteen_windows_in_half_a_minute():
     mdjpt = WINDOWINGS["mdjpt"]
     assert len(mdjpt.starts(round(30 * 125.0), 125.0)) == 13
     assert replace(mdjpt, step_s=5.0).of("faced").step_s == 5.0
-
-
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
-def test_links_between_pages_lead_somewhere(path):
-    links = re.findall(r"\]\(([^)#:]+\.md)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
-    assert [link for link in links if not (path.parent / link).is_file()] == []
