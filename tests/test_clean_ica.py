@@ -5,7 +5,7 @@ import mne
 import numpy as np
 import pytest
 
-from eegpipe.clean import iclabel
+from eegpipe.clean import iclabel, quality
 from eegpipe.clean.ica import choose, covariance, fit, rank, remove, sources
 from eegpipe.clean.infomax import extended_infomax
 from eegpipe.clean.settings import CleanSettings, IcaSettings, IclabelSettings
@@ -221,10 +221,10 @@ def test_conditions_that_the_data_decide():
     assert iclabel.conditions((1.0, 60.8), (0.3, 64.0), 32, (), settings).band_hz == (1.0, 60.8)
 
 
-def reason(valid=True, blink_share=0.0, treated=False, settings=None, **probabilities):
+def reason(valid=True, blink_share=0.0, slope=-2.0, treated=False, settings=None, **probabilities):
     row = np.array([probabilities.get(name, 0.0) for name in iclabel.CLASSES])
     held = iclabel.Conditions((1.0, 100.0), () if valid else ("some reason",), treated)
-    return iclabel.removal(row, blink_share, held, settings or IclabelSettings())
+    return iclabel.removal(row, blink_share, slope, held, settings or IclabelSettings())
 
 
 def test_removal_follows_thresholds_and_trust():
@@ -233,7 +233,12 @@ def test_removal_follows_thresholds_and_trust():
     assert reason(eye=0.79) is None
     assert reason(heart=0.99) is None  # threshold 1: never
     assert reason(brain=0.99) is None
+    # Outside the conditions a muscle needs a broad spectrum, which data that end too low (NaN) cannot show.
     assert reason(valid=False, muscle=0.99) is None
+    assert reason(valid=False, muscle=0.99, slope=np.nan) is None
+    assert reason(valid=False, muscle=0.84, slope=0.0) is None
+    assert reason(valid=False, muscle=0.86, slope=-1.1) == "muscle 0.86"
+    assert reason(valid=False, treated=True, muscle=0.99, slope=0.0) is None
     assert reason(valid=False, eye=0.9) is None
     assert reason(valid=False, eye=0.96) == "eye 0.96"
     assert reason(valid=False, eye=0.6, blink_share=0.8) == "eye 0.60 and 80% of the blinks"
@@ -263,3 +268,16 @@ def test_presets_remove_what_the_papers_say():
     assert reason(settings=preset("art"), brain=0.3, other=0.4) == "other 0.40"
     assert CleanSettings(preset="art").resolved().filters.band_hz == (1.0, 49.0)
     assert CleanSettings().resolved() == CleanSettings()
+
+
+def test_slopes_tell_a_broad_spectrum_from_a_rhythm():
+    frequencies_hz = np.arange(0, 64.5, 0.5)
+    safe_hz = np.maximum(frequencies_hz, 0.5)
+    rhythm = np.exp(-0.5 * ((frequencies_hz - 28) / 3) ** 2) + 1e-3
+    line = np.where(np.abs(frequencies_hz - 50) < 2, 1e4, 1.0)
+    power = np.array([safe_hz**-2, np.ones_like(safe_hz), rhythm, safe_hz**-0.7 * line])
+    found = quality.slopes(frequencies_hz, power, 64.0, 50.0)
+    np.testing.assert_allclose(found[[0, 1, 3]], [-2.0, 0.0, -0.7], atol=1e-9)
+    assert found[2] < -4
+    assert np.isnan(quality.slopes(frequencies_hz, power, 44.0, 50.0)).all()
+    assert np.isfinite(quality.slopes(frequencies_hz, power, 45.0, 50.0)).all()

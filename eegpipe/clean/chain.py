@@ -152,15 +152,19 @@ def _clean(recording: Recording, settings: CleanSettings, pool: ThreadPoolExecut
     decomposition = None
     if not record.ica_skipped:
         decomposition = ica.fit(wide_uv, keep, record.rank, settings.ica, threads=threads)
+    source_power = evidence.source_power(decomposition, wide_uv, blocks, rate_hz)
+    if decomposition is not None:
+        # A second witness for muscles, where ICLabel alone is not enough.
+        slopes = quality.slopes(frequencies_hz, source_power, record.data_band_hz[1], recording.line_hz)
         part = _Part(good_names, eeg.positions_m[good], blocks, rate_hz, blinks, wide.band_hz, tuple(recording.history))
-        record = _judge(decomposition, wide_uv, covariance_uv2, part, record, settings)
+        record = _judge(decomposition, wide_uv, covariance_uv2, slopes, part, record, settings)
     exclude = [number for number, component in enumerate(record.components) if component.removed]
     if decomposition is not None and exclude:
         variance = _variance(filtered_uv)
         ica.remove(decomposition, exclude, filtered_uv)
         record = replace(record, variance_kept=_variance(filtered_uv) / variance)
     excerpt = evidence.choose_excerpt(wide_uv, decomposition, exclude, index[calm], blocks, rate_hz)
-    source_power, source_excerpt = evidence.source_views(decomposition, wide_uv, blocks, rate_hz, excerpt)
+    source_excerpt = evidence.source_excerpt(decomposition, wide_uv, excerpt)
     del wide_uv
 
     cleaned = _rebuilt(eeg, filtered_uv, good, recording, settings)
@@ -325,6 +329,7 @@ def _judge(
     decomposition: Decomposition,
     wide_uv: np.ndarray,
     covariance_uv2: np.ndarray,
+    slopes: np.ndarray,
     part: _Part,
     record: CleanRecord,
     settings: CleanSettings,
@@ -348,7 +353,10 @@ def _judge(
     )
     powers = np.einsum("ci,ij,cj->c", decomposition.unmixing, covariance_uv2, decomposition.unmixing)
     variances = (decomposition.topographies_uv**2).sum(axis=0) * powers / np.trace(covariance_uv2)
-    reasons = [iclabel.removal(row, share, held, settings.iclabel) for row, share in zip(table, blinks, strict=True)]
+    reasons = [
+        iclabel.removal(row, share, slope, held, settings.iclabel)
+        for row, share, slope in zip(table, blinks, slopes, strict=True)
+    ]
     skipped = ""
     if all(reasons):
         skipped = f"every component would go ({', '.join(str(reason) for reason in reasons[:3])} ...), so none did"

@@ -110,17 +110,19 @@ def choose_excerpt(
     return Excerpt(start, start + length, step)
 
 
-def source_views(
-    decomposition: Decomposition | None,
-    wide_uv: np.ndarray,
-    blocks: Sequence[tuple[int, int]],
-    rate_hz: float,
-    excerpt: Excerpt,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Power density of the sources (component, frequency) and their course in the excerpt (component, sample)."""
+def source_power(
+    decomposition: Decomposition | None, wide_uv: np.ndarray, blocks: Sequence[tuple[int, int]], rate_hz: float
+) -> np.ndarray:
+    """Power density of the sources (component, frequency)."""
     windows = filters.spectrum_windows(blocks, rate_hz, _SOURCE_WINDOWS)
     if decomposition is None:
-        return np.empty((0, windows.shape[1] // 2 + 1)), np.empty((0, 0), dtype=np.float32)
+        return np.empty((0, windows.shape[1] // 2 + 1))
     parts = ica.sources(decomposition, wide_uv[:, windows.ravel()]).reshape(-1, *windows.shape)
-    power = np.array([filters.density(part, rate_hz) for part in parts])
-    return power, ica.sources(decomposition, wide_uv[:, excerpt.start : excerpt.stop : excerpt.step])
+    return np.array([filters.density(part, rate_hz) for part in parts])
+
+
+def source_excerpt(decomposition: Decomposition | None, wide_uv: np.ndarray, excerpt: Excerpt) -> np.ndarray:
+    """The course of the sources in the excerpt (component, sample)."""
+    if decomposition is None:
+        return np.empty((0, 0), dtype=np.float32)
+    return ica.sources(decomposition, wide_uv[:, excerpt.start : excerpt.stop : excerpt.step])

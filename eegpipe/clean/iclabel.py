@@ -148,7 +148,9 @@ def broken_conditions(
     return broken
 
 
-def removal(row: np.ndarray, blink_share: float, held: Conditions, settings: IclabelSettings) -> str | None:
+def removal(
+    row: np.ndarray, blink_share: float, slope: float, held: Conditions, settings: IclabelSettings
+) -> str | None:
     """The reason to remove a component, ``"eye 0.97"``, or None to keep it.
 
     Parameters
@@ -157,6 +159,8 @@ def removal(row: np.ndarray, blink_share: float, held: Conditions, settings: Icl
         Its probabilities in the order of :data:`CLASSES`.
     blink_share
         Its share of the recording's mean blink, from :func:`eegpipe.clean.quality.blink_shares`.
+    slope
+        Of its power density above 20 Hz, from :func:`eegpipe.clean.quality.slopes`; NaN if the data end too low.
     held
         From :func:`conditions`.
     """
@@ -169,7 +173,10 @@ def removal(row: np.ndarray, blink_share: float, held: Conditions, settings: Icl
         # What somebody has judged before is not judged again by its looks; blinks that are still there are a fact.
         thresholds = {}
     else:
-        thresholds = {"eye": settings.eye_outside, "muscle": settings.muscle_outside}
+        thresholds = {"eye": settings.eye_outside}
+        # Fast rhythms of the brain look like muscles to a network that does not see what is above them.
+        if slope >= settings.muscle_slope_outside:
+            thresholds["muscle"] = settings.muscle_outside
     for name, threshold in thresholds.items():
         probability = row[CLASSES.index(name)]
         if threshold < 1 and probability >= threshold:

@@ -18,6 +18,8 @@ _LEAST_BLINK_UV = 30.0
 _FEWEST_BLINKS = 5
 # Of the signal around each blink; enough for the filter of the blinks' band to settle.
 _AROUND_BLINK_S = 3.0
+_SLOPE_HZ = (20.0, 75.0)
+_LINE_REACH_HZ = 3.0
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,25 @@ def blink_shares(
         return np.zeros(len(unmixing))
     heights_uv = topographies_uv[frontal].mean(axis=0) * (unmixing @ blink_uv)
     return heights_uv / heights_uv.sum()
+
+
+def slopes(frequencies_hz: np.ndarray, power: np.ndarray, upper_hz: float, line_hz: float) -> np.ndarray:
+    """How power densities (signal, frequency) change above 20 Hz, as the exponent of a power of the frequency.
+
+    A contracted muscle is broad: most of what the scalp shows above 20 Hz goes when muscles are paralysed (Whitham et
+    al. 2007, doi 10.1016/j.clinph.2007.04.027). A fast rhythm ends. By least squares of the logarithms up to 0.9
+    ``upper_hz`` (the end of the data) or 75 Hz, without 3 Hz on either side of the line frequency. NaN where that is
+    less than an octave.
+    """
+    highest_hz = min(_SLOPE_HZ[1], 0.9 * upper_hz)
+    if highest_hz < 2 * _SLOPE_HZ[0]:
+        return np.full(len(power), np.nan)
+    chosen = (frequencies_hz >= _SLOPE_HZ[0]) & (frequencies_hz <= highest_hz)
+    chosen &= np.abs(frequencies_hz - line_hz) > _LINE_REACH_HZ
+    x = np.log(frequencies_hz[chosen])
+    x -= x.mean()
+    y = np.log(np.maximum(power[:, chosen], np.finfo(float).tiny))
+    return np.asarray(y @ x / (x @ x))
 
 
 def _blink_band(signals: np.ndarray, rate_hz: float) -> np.ndarray:

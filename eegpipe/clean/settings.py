@@ -102,10 +102,12 @@ class IclabelSettings:
     heart: Annotated[float, Ge(0), Le(1)] = 1.0
     line: Annotated[float, Ge(0), Le(1)] = 1.0
     channel: Annotated[float, Ge(0), Le(1)] = 1.0
-    # The same two where ICLabel's conditions do not hold: only clear eyes. Neither counts where the vendor has already
-    # removed components.
+    # The same two where ICLabel's conditions do not hold: only clear eyes, and muscles with a second witness. Neither
+    # counts where the vendor has already removed components.
     eye_outside: Annotated[float, Ge(0), Le(1)] = 0.95
-    muscle_outside: Annotated[float, Ge(0), Le(1)] = 1.0
+    muscle_outside: Annotated[float, Ge(0), Le(1)] = 0.85
+    # The witness: above 20 Hz the source's power density falls no faster than with this power of the frequency.
+    muscle_slope_outside: Annotated[float, Ge(-10), Le(10)] = -1.2
     # Everywhere, a component that carries at least this share of the recording's mean blink ...
     blink_share: Annotated[float, Gt(0), Le(1)] = 0.3
     # ... is removed from this eye probability on (true blinks score 0.65-0.89 in 4-45 Hz data). 1: no such rule.
