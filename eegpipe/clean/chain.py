@@ -9,6 +9,8 @@ on; everything else is done channel by channel or in pieces.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -166,6 +168,7 @@ def _clean(recording: Recording, settings: CleanSettings, pool: ThreadPoolExecut
     excerpt = evidence.choose_excerpt(wide_uv, decomposition, exclude, index[calm], blocks, rate_hz)
     source_excerpt = evidence.source_excerpt(decomposition, wide_uv, excerpt)
     del wide_uv
+    _trim()
 
     cleaned = _rebuilt(eeg, filtered_uv, good, recording, settings)
     del filtered_uv
@@ -238,7 +241,16 @@ def _filtered(
         wide_uv[number], filtered_uv[number] = filters.apply_all(eeg[number], eeg.blocks, [wide, narrow], np.float32)
 
     list(pool.map(work, range(len(eeg))))
+    _trim()
     return wide_uv, filtered_uv, wide, narrow
+
+
+def _trim() -> None:
+    """Give freed memory back to the system. The C library of Linux keeps what threads have freed: with few channels that
+    was as much as the recording itself."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _refuse_too_many(bad: list[bad_channels.BadChannel], eeg: _Eeg, settings: CleanSettings) -> None:

@@ -68,10 +68,13 @@ def rank(covariance_uv2: np.ndarray, ratio: float) -> int:
 
 def choose(keep: np.ndarray, components: int, settings: IcaSettings) -> np.ndarray:
     """As many of the samples ``keep`` as the settings ask for, spread evenly; all if there are no more."""
-    needed = max(round(settings.samples_per_weight * components**2), settings.samples_at_least)
-    if len(keep) <= needed:
+    return _spread(keep, max(round(settings.samples_per_weight * components**2), settings.samples_at_least))
+
+
+def _spread(keep: np.ndarray, most: int) -> np.ndarray:
+    if len(keep) <= most:
         return keep
-    return keep[np.linspace(0, len(keep) - 1, needed).round().astype(np.intp)]
+    return keep[np.linspace(0, len(keep) - 1, most).round().astype(np.intp)]
 
 
 class _WhitePieces:
@@ -105,6 +108,7 @@ def fit(
         Cores to use; they change no byte.
     """
     chosen = choose(keep, components, settings)
+    more = _spread(keep, round(settings.most_samples_per_weight * components**2))
     values, vectors = np.linalg.eigh(covariance(data_uv, chosen))
     values, vectors = values[-components:], vectors[:, -components:]
     whitening = (vectors / np.sqrt(values)).T
@@ -117,7 +121,7 @@ def fit(
         most_iterations=settings.most_iterations,
         random_state=settings.random_state,
         threads=threads,
-        more=_WhitePieces(data_uv, keep, single) if len(chosen) < len(keep) else None,
+        more=_WhitePieces(data_uv, more, single) if len(chosen) < len(more) else None,
         last_steps=settings.last_steps,
     )
     # The rows of the weights are scaled to sources of unit variance, and turned to a positive peak.

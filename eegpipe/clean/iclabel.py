@@ -123,6 +123,7 @@ def probabilities(
     inputs = iclabel_features.network_input(
         decomposition.topographies_uv / scale_uv, positions_m, sources, rate_hz, blocks, most_s
     )
+    del sources
     return np.asarray(_network().run(None, inputs)[0], dtype=np.float64)
 
 
@@ -198,6 +199,9 @@ def _network() -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
+    # It runs once a recording: memory kept for the next run is only in the way.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
     # Only the file is needed: importing the package would load torch, which takes seconds.
     package = find_spec("mne_icalabel")
     if package is None or not package.submodule_search_locations:

@@ -64,11 +64,13 @@ class IcaSettings:
     # Band of the copy that ICA and ICLabel see, Hz: ICLabel's own. The upper edge gives way to a lower rate.
     band_hz: tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]] = (1.0, 100.0)
     # So many samples per weight (components squared) are used, spread evenly ...
-    samples_per_weight: Annotated[float, Gt(0)] = 50.0
+    samples_per_weight: Annotated[float, Gt(0)] = 75.0
     # ... but not fewer than this, where there are so many: with few channels they cost nothing.
-    samples_at_least: Annotated[int, Ge(0)] = 100_000
-    # Steps on all samples at the end: they bring the solution of the part close to that of all.
+    samples_at_least: Annotated[int, Ge(0)] = 25000
+    # Steps on all samples at the end: they bring the solution of the part close to that of all ...
     last_steps: Annotated[int, Ge(0)] = 6
+    # ... or on so many per weight, spread evenly: with few channels more of them change nothing.
+    most_samples_per_weight: Annotated[float, Gt(0)] = 1000.0
     # With fewer samples per weight the recording is left without ICA, and the record says so.
     fewest_samples_per_weight: Annotated[float, Gt(0)] = 4.0
     # Windows of one second with a peak above this multiple of the median window's are left out of the fit.
