@@ -68,7 +68,7 @@ class IcaSettings:
     # ... but not fewer than this, where there are so many: with few channels they cost nothing.
     samples_at_least: Annotated[int, Ge(0)] = 25000
     # Steps on all samples at the end: they bring the solution of the part close to that of all ...
-    last_steps: Annotated[int, Ge(0)] = 6
+    last_steps: Annotated[int, Ge(0)] = 12
     # ... or on so many per weight, spread evenly: with few channels more of them change nothing.
     most_samples_per_weight: Annotated[float, Gt(0)] = 1000.0
     # With fewer samples per weight the recording is left without ICA, and the record says so.
