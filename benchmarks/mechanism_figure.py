@@ -35,7 +35,7 @@ def forest(rows: Sequence[Any], margin: float) -> str:
     top, bottom = 10.0, height - 30
     parts = [_STYLE, '<rect width="100%" height="100%" fill="#fff"/>']
     parts.append(svg.rect(scale(0), top, scale(margin) - scale(0), bottom - top, style="margin", opacity=0.2))
-    for tick in scale.ticks(6):
+    for tick in scale.ticks(10):
         parts.append(svg.line(scale(tick), top, scale(tick), bottom, style="zero" if tick == 0 else "grid"))
         parts.append(svg.text(scale(tick), bottom + 15, f"{tick:+g}" if tick else "0", anchor="middle"))
     y = top
@@ -47,6 +47,7 @@ def forest(rows: Sequence[Any], margin: float) -> str:
                 y += _ROW
                 parts += _line(row, scale, y)
         y += 0.6 * _ROW
+    parts.append(svg.text(10, bottom + 15, "95 % intervals; grey: a gain too small to matter"))
     picture = svg.picture(_WIDTH, height, parts, label="Differences between paired arms, with 95 % intervals")
     return picture.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
 
