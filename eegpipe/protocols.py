@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil, comb
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -307,6 +307,8 @@ class SplitSettings:
     seed: Annotated[int, Ge(0)] = 0
     # What is predicted: the native label, high or low valence by self-report, or the first of these that exists.
     target: Literal["auto", "label", "valence"] = "auto"
+    # The same for single data sets. The field predicts DREAMER's ratings, not the nine emotions of its clips' makers.
+    target_of: Mapping[str, Literal["auto", "label", "valence"]] = field(default_factory=lambda: {"dreamer": "valence"})
     # Training groups of the few-shot protocols (mdJPT: 6).
     groups: Annotated[int, Ge(1), Le(100)] = 6
     # Share of the subjects in a training group, rounded up, at least 2 subjects. None: the paper's share.

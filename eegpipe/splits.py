@@ -185,6 +185,7 @@ def make(protocol: str, segments: Segments, *, seed: int | None = None, settings
     settings = settings or SplitSettings()
     if seed is not None:
         settings = dataclasses.replace(settings, seed=seed)
+    settings = dataclasses.replace(settings, target=settings.target_of.get(segments.dataset, settings.target))
     plan = PROTOCOLS[protocol]
     classes = find_classes(segments, settings.target)
     everything = trial_table(segments, classes)

@@ -362,3 +362,18 @@ def test_a_part_that_names_nobody_is_an_error(segments):
     fold = fold_of(Part(("99",), ("demo/01",)), Part(("01",), ("demo/02",)))
     with pytest.raises(DataProblem, match="the name 99"):
         part_mask(fold, "train", segments)
+
+
+def test_what_is_predicted_can_be_said_for_single_data_sets(segments):
+    names = segments.stimulus_names.values()
+    liked = {
+        (person, clip): float(2 * (n % 2) - 1) for person in segments.subject_names for n, clip in enumerate(names)
+    }
+    there = rated(segments, liked)
+    named = SplitSettings(groups=1, target_of={there.dataset: "valence"})
+    split = make("fewshot_subject", there, settings=named)
+    assert split.settings["target"] == "valence"
+    assert "target_of" not in split.settings
+    assert split.classes["names"] == list(find_classes(there, "valence").names)
+    other = SplitSettings(groups=1, target_of={"another": "valence"})
+    assert make("fewshot_subject", segments, settings=other).settings["target"] == "auto"
