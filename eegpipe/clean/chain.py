@@ -246,8 +246,8 @@ def _filtered(
 
 
 def _trim() -> None:
-    """Give freed memory back to the system. The C library of Linux keeps what threads have freed: with few channels that
-    was as much as the recording itself."""
+    """Give freed memory back to the system. The C library of Linux keeps what threads have freed: with few channels
+    that was as much as the recording itself."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
