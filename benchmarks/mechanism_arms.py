@@ -15,7 +15,7 @@ from sklearn.metrics import silhouette_samples
 
 from eegpipe.evaluate import evaluate
 from eegpipe.finetune import SUFFIX, fine_tuner
-from eegpipe.fingerprint import code_digest, digest
+from eegpipe.fingerprint import code_digest, digest, imported_modules
 from eegpipe.loader import Segments
 from eegpipe.methods import MethodConfig, of_config
 from eegpipe.models.art_settings import FineTuneSettings, GatConfig
@@ -31,20 +31,8 @@ PROTOCOLS = ("fewshot_subject_stimulus", "fewshot_subject")
 SILHOUETTE = "silhouette"
 # Windows of a person that count for the silhouette, spread evenly.
 _WINDOWS = 40
-_CODE = (
-    "eegpipe.train",
-    "eegpipe.methods",
-    "eegpipe.models",
-    "eegpipe.losses",
-    "eegpipe.evaluate",
-    "eegpipe.predictions",
-    "eegpipe.features",
-    "eegpipe.finetune",
-    "eegpipe.finetune_art",
-    "eegpipe.splits",
-    "eegpipe.protocols",
-    "eegpipe.metrics",
-)
+# Messages, progress and the command line change no result.
+_NO_EFFECT = ("eegpipe.__init__", "eegpipe.errors", "eegpipe.processes", "eegpipe.progress")
 
 Stores = Callable[[str, str], Segments]  # (windowing, data set)
 
@@ -101,7 +89,8 @@ def run(arm: Arm, seed: int, stores: Stores, cache: Path) -> tuple[Result, bool]
     """
     names = dict.fromkeys((*arm.encoder.sources, arm.encoder.target))
     content = [stores(arm.encoder.method, name).digest for name in names]
-    code = code_digest(*_CODE, *of_config(arm.encoder.model).code, packages=("torch",))
+    modules = imported_modules("eegpipe.train", "eegpipe.evaluate", without=_NO_EFFECT)
+    code = code_digest(*modules, __name__, packages=("torch",))
     settings = {key: value for key, value in asdict(arm).items() if key != "name"}
     path = cache / f"{digest(settings, seed, content, code)}.json"
     if path.is_file():

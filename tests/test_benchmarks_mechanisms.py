@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eegpipe import params
+from eegpipe import fingerprint, params
 from eegpipe.models.settings import MdjptConfig, MdjptTraining
 from eegpipe.predictions import EvaluateSettings
 from eegpipe.protocols import SplitSettings
@@ -123,6 +123,13 @@ def test_a_tiny_study_goes_on_where_it_stopped(modules, tmp_path, capsys, monkey
     monkeypatch.setattr(modules.arms, "pretrain", None)
     monkeypatch.setattr(modules.arms, "evaluate", None)
     assert run([1, 2]) == (first, results)
+    # Other code of the training loop or of the folds: what is stored does not count.
+    source = fingerprint._source_digest
+    for changed in ("eegpipe.fit", "eegpipe.folds"):
+        with monkeypatch.context() as patch:
+            patch.setattr(fingerprint, "_source_digest", lambda name, of=changed: source(name) + "*" * (name == of))
+            with pytest.raises(TypeError, match="not callable"):
+                run([1])
 
     for row in first:
         people = list(results["on"][1].scores[row.measure])
