@@ -227,18 +227,17 @@ def _sessions(plan: Protocol, target: Target) -> Drawn:
     folds: list[Fold] = []
     left_out = [subject for subject in own if subject not in several]
     for subject, mine in several.items():
-        ours = []
+        sides = []
         for session in [name for name in target.sessions if any(trial.session == name for trial in mine)]:
             for suffix, known, clips in dealt:
                 train = [one for one in mine if one.session != session and one.stimulus in known]
                 test = [one for one in mine if one.session == session and one.stimulus in clips]
                 if test:
-                    name = f"sub-{subject}_ses-{session}{suffix}"
-                    ours.append((train, _within(name, target, train, test, by_session=True)))
-        if any(target.lacking(train) for train, _ in ours):
+                    sides.append((f"sub-{subject}_ses-{session}{suffix}", train, test))
+        if any(target.lacking(train) for _, train, _ in sides):
             left_out.append(subject)
         else:
-            folds += [fold for _, fold in ours]
+            folds += [_within(name, target, train, test, by_session=True) for name, train, test in sides]
     if not folds:
         raise NotApplicable(f"{target.dataset} has no subject whose other sessions hold every class.")
     notes = _left_out(left_out, "a second session, or have other sessions without some class")

@@ -206,6 +206,17 @@ def test_a_session_is_tested_by_the_others(splits):
     assert len(splits["within_session_blocked_stimulus"].folds) == 6 * 2 * 3
 
 
+@pytest.mark.parametrize("protocol", ["within_session_blocked", "within_session_blocked_stimulus"])
+@pytest.mark.parametrize("settings", [SplitSettings(), WATCHED])
+def test_a_session_of_one_trial_leaves_the_subject_out(protocol, settings, homes):
+    """With clips apart the other sessions may then hold nothing at all to train with."""
+    segments = homes[protocol]
+    kept = segments.select((segments.subject != 1) | (segments.session != 1) | (segments.trial == 1))
+    split = make(protocol, kept, settings=settings)
+    assert {fold.test.subjects for fold in split.folds} == {("01",), ("03",), ("04",), ("05",), ("06",)}
+    assert any(note.startswith("left out") and note.endswith(": 02") for note in split.notes)
+
+
 def test_subjects_go_round_in_turn_or_in_folds(splits):
     assert [fold.test.subjects for fold in splits["loso"].folds] == [(f"{number:02d}",) for number in range(1, 7)]
     tested = [name for fold in splits["kfold_subject"].folds for name in fold.test.subjects]
