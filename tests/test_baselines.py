@@ -147,6 +147,15 @@ def test_features_that_are_not_finite_are_refused():
         fit_mlp(features, truth, 3, MlpSettings(), seed=0)
 
 
+def test_a_training_that_runs_away_is_refused():
+    features, truth = blobs(60)
+    with pytest.raises(DataProblem, match=r"epoch \d: found loss (nan|inf), expected a finite loss. Lower its learning"):
+        fit_mlp(features, truth, 3, MlpSettings(least_steps=5, learning_rate=1e30), seed=0)
+    part = Part(features, np.split(np.arange(60), 20))
+    with pytest.raises(DataProblem, match="Lower its learning_rate"):
+        LstmHead(LstmSettings(least_steps=5, learning_rate=1e30)).fit(part, truth, 3, None, 0)
+
+
 # -- without training --------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from math import ceil, e, pi
+from math import ceil, e, isfinite, pi
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 import numpy as np
@@ -193,6 +193,11 @@ def run_epochs(
         The epoch, from 1, whose weights the network has.
     curve : list
         Per epoch the mean training loss and the watched accuracy.
+
+    Raises
+    ------
+    DataProblem
+        If the loss becomes non-finite.
     """
     import torch
 
@@ -210,6 +215,10 @@ def run_epochs(
             optimiser.step()
             losses += loss.item() * of_segments
             segments += of_segments
+        mean = losses / segments
+        if not isfinite(mean):
+            cure = "Lower its learning_rate."
+            raise DataProblem(f"training of the classifier, epoch {epoch}", f"loss {mean}", "a finite loss", cure)
         network.eval()
         accuracy = None
         if watched is not None:
@@ -218,7 +227,7 @@ def run_epochs(
             if accuracy > best:
                 best, kept = accuracy, epoch
                 weights = copy.deepcopy(network.state_dict())
-        curve.append((losses / segments, accuracy))
+        curve.append((mean, accuracy))
     if watched is not None:
         network.load_state_dict(weights)
     return kept, curve
