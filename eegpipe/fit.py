@@ -267,10 +267,10 @@ def _clipped(model: nn.Module, largest: float) -> float:
 def _check_gradient(norm: float, objective: Objective, epoch: int, step: int, first: int, draws: int) -> None:
     """Before it reaches the weights: later, the blame would fall on another batch."""
     if not np.isfinite(norm):
-        which = f"draw {first}" if draws == 1 else f"draws {first} to {first + draws - 1}"
+        which = ", ".join(f"draw {number}{_drawn(objective, number)}" for number in range(first, first + draws))
         raise DataProblem(
             f"pre-training, epoch {epoch + 1}, step {step + 1}",
-            f"a gradient of norm {norm} in {which}{_drawn(objective, first)}",
+            f"a gradient of norm {norm} in {which}",
             "a finite gradient, as the losses are",
             f"Look at these segments, {_CURE}",
         )

@@ -138,16 +138,24 @@ class TestNotFinite:
         """The loss is finite, its gradient is not: the weights stay as they were, this draw is named."""
 
         class Root:
-            model = torch.nn.Linear(1, 1, bias=False)
+            def __init__(self):
+                self.model = torch.nn.Linear(1, 1, bias=False)
 
             def __call__(self, number):
                 return {"loss": (self.model.weight * (0.0 if number == 1 else 1.0)).abs().sqrt().sum()}
 
+            def describe(self, number):
+                return {"alpha": f"a{number}"}
+
         objective = Root()
         settings = PretrainSettings(epochs=1, steps_per_epoch=3)
-        with pytest.raises(DataProblem, match=r"step 2: found a gradient of norm (nan|inf) in draw 1, expected"):
+        said = r"step 2: found a gradient of norm (nan|inf) in draw 1 \(alpha: a1\), expected"
+        with pytest.raises(DataProblem, match=said):
             fit(objective, settings, title="", checkpoint=tmp_path / "c", identity="")
         assert torch.isfinite(objective.model.weight).all()
+        said = r"step 1: found .* in draw 0 \(alpha: a0\), draw 1 \(alpha: a1\), expected"
+        with pytest.raises(DataProblem, match=said):  # a sum over all draws of the step: any of them can be the one
+            fit(Root(), replace(settings, draws_per_step=2), title="", checkpoint=tmp_path / "d", identity="")
 
     def test_words(self):
         assert some(["a", "b", "c"]) == "a, b, c"
