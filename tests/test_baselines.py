@@ -149,7 +149,7 @@ def test_features_that_are_not_finite_are_refused():
 
 def test_a_training_that_runs_away_is_refused():
     features, truth = blobs(60)
-    with pytest.raises(DataProblem, match=r"epoch \d: found loss (nan|inf), expected a finite loss. Lower its learning"):
+    with pytest.raises(DataProblem, match=r"epoch \d: found loss (nan|inf), expected a finite loss. Lower its"):
         fit_mlp(features, truth, 3, MlpSettings(least_steps=5, learning_rate=1e30), seed=0)
     part = Part(features, np.split(np.arange(60), 20))
     with pytest.raises(DataProblem, match="Lower its learning_rate"):
