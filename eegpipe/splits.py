@@ -40,6 +40,7 @@ __all__ = [
     "Part",
     "Split",
     "WindowDraw",
+    "assert_claims",
     "assert_disjoint",
     "assert_unseen",
     "knows_tested",
@@ -136,8 +137,13 @@ class Split:
         return split
 
     def check(self, segments: Segments) -> None:
-        """Raise :class:`DataProblem` unless ``segments`` holds exactly the trials that the split was made from."""
-        found = digest(trial_table(segments, find_classes(segments, self.settings["target"])))
+        """Raise :class:`DataProblem` unless ``segments`` holds exactly the trials that the split was made from.
+
+        :class:`LeakError` if it claims less than its protocol promises, or hides a leak (:func:`assert_claims`).
+        """
+        classes = find_classes(segments, self.settings["target"])
+        table = trial_table(segments, classes)
+        found = digest(table)
         if segments.dataset != self.dataset or found != self.trials_digest:
             raise DataProblem(
                 f"split {self.protocol} of {self.dataset}: trials",
@@ -146,6 +152,8 @@ class Split:
                 "The store has changed since the split was made, or its windows are longer than some trials. "
                 "Make the split again with `eegpipe split`, or use shorter windows.",
             )
+        condition = label_is_condition(list({trial.stimulus for trial in table if trial.label >= 0}), classes.names)
+        assert_claims(self, condition=condition)
 
 
 def _pretty(value: Any, indent: str = "") -> str:
@@ -205,9 +213,6 @@ def make(protocol: str, segments: Segments, *, seed: int | None = None, settings
     leaks = _leaks(plan, disjoint)
     if condition:
         notes.append("the class is the condition: any difference between the recordings of two conditions can score")
-    may_use = PUBLISHED_USES if plan.as_mdjpt else CLEAN_MAY_USE
-    if plan.draw == "windows":
-        may_use = (*may_use, "encoder_knows_target")
     return Split(
         protocol=protocol,
         summary=plan.summary,
@@ -222,7 +227,7 @@ def make(protocol: str, segments: Segments, *, seed: int | None = None, settings
         counts={"subjects": len(subjects), "stimuli": len(stimuli), "trials": len(table)},
         trials_digest=digest(everything),
         disjoint=disjoint,
-        transductive=may_use,
+        transductive=_may_use(plan),
         test_selects=plan.test_selects,
         leak_free=not leaks,
         leaks=tuple(leaks),
@@ -261,7 +266,18 @@ def _disjoint(
         raise LeakError(f"{protocol}: the folds share what the protocol keeps apart: {', '.join(broken)}.")
     if condition:
         apart["stimulus"] = "not applicable"
-    return {unit: apart[unit] for unit in (_FIRST_UNITS if protocol in _FIRST else UNITS)}
+    return {unit: apart[unit] for unit in _units_of(protocol)}
+
+
+def _units_of(protocol: str) -> tuple[str, ...]:
+    """What manifests of this protocol speak about."""
+    return _FIRST_UNITS if protocol in _FIRST else UNITS
+
+
+def _may_use(plan: Protocol) -> tuple[str, ...]:
+    """The uses of unlabelled test data that a split of this protocol allows, keys of ``TRANSDUCTIVE``."""
+    may_use = PUBLISHED_USES if plan.as_mdjpt else CLEAN_MAY_USE
+    return (*may_use, "encoder_knows_target") if plan.draw == "windows" else may_use
 
 
 def _leaks(plan: Protocol, disjoint: Mapping[str, bool | str]) -> list[str]:
@@ -345,6 +361,39 @@ def _assert_classes(folds: Sequence[Fold], target: draws.Target, plan: Protocol)
             require(fold.validation, f"validation part of {fold.name}")
         if plan.kind in ("fewshot", "parts"):
             require(fold.test, f"test part of {fold.name}")
+
+
+def assert_claims(split: Split, *, condition: bool) -> None:
+    """Raise :class:`LeakError` if a manifest says less about its leaks than its own content implies.
+
+    A hash only shows that a manifest is as it was written. This compares what it claims with the protocol whose name it
+    bears: what is kept apart, who chooses the epoch, which uses of test data are allowed, and the leaks that follow.
+
+    Parameters
+    ----------
+    condition : bool
+        Whether the class is what the participant was asked to do: only then may clips be "not applicable".
+    """
+    check_name(split.protocol)
+    plan = PROTOCOLS[split.protocol]
+    where = f"split {split.protocol} of {split.dataset}"
+    cure = "Make the split again with `eegpipe split`."
+    for unit in _units_of(split.protocol):
+        claim = split.disjoint.get(unit)
+        if claim is not True and claim is not False and not (condition and unit == "stimulus"):
+            raise LeakError(f"{where}: it says '{claim}' of {unit}s, expected whether both sides share one. {cure}")
+        if unit in plan.apart and not claim:
+            raise LeakError(f"{where}: the folds share what the protocol keeps apart: {unit}. {cure}")
+    if split.test_selects != plan.test_selects:
+        chosen = "chooses" if split.test_selects else "does not choose"
+        raise LeakError(f"{where}: test data {chosen} the epoch, otherwise than the protocol says. {cure}")
+    if beyond := sorted(set(split.transductive) - set(_may_use(plan))):
+        raise LeakError(f"{where}: it allows {', '.join(beyond)}, which the protocol does not. {cure}")
+    hidden = [leak for leak in _leaks(plan, split.disjoint) if leak not in split.leaks]
+    if hidden:
+        raise LeakError(f"{where}: it does not name the leak '{hidden[0]}'. {cure}")
+    if split.leak_free != (not split.leaks):
+        raise LeakError(f"{where}: leak_free is {split.leak_free} beside {len(split.leaks)} leak(s). {cure}")
 
 
 # -- using splits ------------------------------------------------------------------------------------------------------
