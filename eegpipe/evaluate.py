@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eegpipe import methods, progress
+from eegpipe.audit import assert_alone
 from eegpipe.errors import UsageProblem, did_you_mean
 from eegpipe.finetune import SUFFIX, WORDS, FineTuner, Trainer, fine_tuner
 from eegpipe.fingerprint import digest, file_digest
@@ -23,7 +24,7 @@ from eegpipe.models.baselines import ClassShares
 from eegpipe.models.baselines_raw import RawNetwork, missing
 from eegpipe.predictions import EvaluateSettings, FeatureCache, FeatureEncoder, Head, predict
 from eegpipe.protocols import PROTOCOLS
-from eegpipe.results import entry, summary_rows, write_file, write_plots
+from eegpipe.results import content_hash, entry, summary_rows, write_file, write_plots
 from eegpipe.splits import Split, assert_disjoint, assert_unseen, may_know, meant_to_know
 
 if TYPE_CHECKING:
@@ -32,7 +33,18 @@ if TYPE_CHECKING:
     from eegpipe.models.emod_settings import EmodFineTuning
     from eegpipe.train import Encoder
 
-__all__ = ["METHODS", "EvaluateSettings", "FeatureEncoder", "evaluate", "evaluate_target", "summary_rows"]
+__all__ = [
+    "METHODS",
+    "MODEL_FILES",
+    "EvaluateSettings",
+    "FeatureEncoder",
+    "evaluate",
+    "evaluate_target",
+    "summary_rows",
+]
+
+# What of a model folder decides the features and what the encoder has seen.
+MODEL_FILES = ("weights.safetensors", "config.json", "manifest.json")
 
 METHODS: Mapping[str, str] = {
     **{name: f"the pre-trained {method.title} encoder, frozen" for name, method in methods.METHODS.items()},
@@ -71,18 +83,22 @@ def evaluate_target(
     settings = settings or EvaluateSettings()
     encoder: Encoder | None = None
     tuner: FineTuner | None = None
-    model_digest = None
+    model_files: dict[str, str] | None = None
     if model is not None:
         from eegpipe.train import load_pretrained
 
-        encoder, model_digest = load_pretrained(model, device=device), file_digest(model / "weights.safetensors")
+        encoder = load_pretrained(model, device=device)
+        model_files = {name: file_digest(model / name) for name in MODEL_FILES}
         if tuned:
             threads = settings.encoder_threads
             tuner = fine_tuner(encoder, settings=finetune, graph=graph, device=device, threads=threads)
             encoder = None
+    target = load(store)
+    if encoder is not None:
+        assert_alone(encoder, target)
     return evaluate(
         method,
-        load(store),
+        target,
         [Split.load(path) for path in manifests],
         out_metrics,
         out_plots,
@@ -92,7 +108,7 @@ def evaluate_target(
         baseline=baseline,
         seed=seed,
         device=device,
-        model_digest=model_digest,
+        model_files=model_files,
         not_applicable=_reasons(splits / "not_applicable.tsv"),
     )
 
@@ -117,7 +133,7 @@ def evaluate(
     baseline: BaselineSettings | None = None,
     seed: int = 0,
     device: str = "cpu",
-    model_digest: str | None = None,
+    model_files: Mapping[str, str] | None = None,
     not_applicable: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Score ``method`` on ``target`` under each split; write the metrics and the data of plots.
@@ -141,8 +157,9 @@ def evaluate(
         Of the classifier's weights and batches and of the bootstrap; who is tested is the split's own.
     device : str
         Where the networks of baselines on raw windows compute.
-    model_digest : str or None
-        What identifies the encoder's weights; default: the digest of its manifest.
+    model_files : mapping or None
+        Digests of ``MODEL_FILES``, the files that the encoder was read from; the weights' one names the model. Default:
+        the digest of its manifest does.
     not_applicable : mapping
         Protocols that the data set cannot have, and why; repeated in the metrics.
 
@@ -192,18 +209,23 @@ def evaluate(
     with progress.bar(f"evaluate {method} on {target.dataset}", sum(len(one.folds) for one in splits)) as advance:
         for one in splits:
             results.append(predict(one, target, features, settings, seed, advance))
+    protocols = {result.split.protocol: entry(result, target, settings, seed) for result in results}
+    written = write_plots(out_plots, results, target, protocols)
+    weights = (model_files or {}).get("weights.safetensors")
     content: dict[str, Any] = {
         "method": method,
         "target": target.dataset,
         "windowing": target.windowing,
         "seed": seed,
-        "protocols": {result.split.protocol: entry(result, target, settings, seed) for result in results},
+        "protocols": protocols,
         "not_applicable": refused,
         "classes": dict(splits[0].classes),
-        "hashes": {"store": target.digest, "model": model_digest or (digest(seen) if seen else None)},
+        "hashes": {"store": target.digest, "model": weights or (digest(seen) if seen else None)},
+        "files": {**written, "model": dict(model_files) if model_files else None},
         "settings": _settings(settings, trained_apart),
     }
-    write_plots(out_plots, results, target, content["protocols"])
+    # Of what a reader finds in the file: tuples are lists there.
+    content["hash"] = content_hash(json.loads(json.dumps(content)))
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     write_file(out_metrics, text.encode())
     return json.loads(text)

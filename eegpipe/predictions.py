@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
-from eegpipe import metrics, progress
+from eegpipe import audit, metrics, progress
 from eegpipe.errors import DataProblem
 from eegpipe.features import lds_smooth, online_normalise, priors, streams, trials
 from eegpipe.fingerprint import digest
@@ -185,20 +185,25 @@ def predict(
     plan = PROTOCOLS[split.protocol]
     classes = find_classes(segments, split.settings["target"])
     n_classes = len(classes.names)
-    groups = list(dict.fromkeys(fold.group for fold in split.folds))
+    groups = group_names(split)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("group", "fold", "row", "truth", "probabilities")}
     chances: list[tuple[str, int, dict[str, float]]] = []
     curves = []
     for number, fold in enumerate(split.folds):
-        rows = {part: _rows(fold, part, segments, classes) for part in ("train", "validation", "test")}
+        rows = {part: fold_rows(fold, part, segments, classes) for part in ("train", "validation", "test")}
         y = {part: classes.of_segment[positions] for part, positions in rows.items()}
         fold_seed = int(digest(seed, fold.name)[:8], 16)
+        uses = _uses(split, segments, rows["test"], features, settings)
         if isinstance(features, FeatureCache):
-            x = _treated(rows, segments, features, settings, published=plan.as_mdjpt)
+            raw = {part: features(positions) for part, positions in rows.items() if len(positions)}
+            x = _treated(raw, rows, segments, settings, published=plan.as_mdjpt)
             if features.head is None:
-                probabilities, curve = _shared_classifier(split, fold, x, y, n_classes, settings, fold_seed)
+                answer, curve = _shared_classifier(split, fold, x, y, n_classes, settings, fold_seed)
             else:
-                probabilities, curve = _own_head(features.head, segments, rows, x, y, n_classes, fold_seed)
+                answer, curve = _own_head(features.head, segments, rows, x, y, n_classes, fold_seed)
+            probabilities = answer(x["test"])
+            if not number:
+                _probe_treatment(raw, rows, segments, settings, uses, x, answer, probabilities, split)
         elif isinstance(features, ClassShares):
             probabilities, curve = features.probabilities(y["train"], n_classes, len(rows["test"])), []
         else:
@@ -206,6 +211,9 @@ def predict(
             watch = (chosen["validation"], y["validation"]) if len(y["validation"]) else None
             fitted = features.fit(chosen["train"], y["train"], n_classes, watch, fold_seed)
             probabilities, curve = fitted.probabilities(chosen["test"]), list(fitted.curve)
+            if not number:
+                where = f"{split.protocol} on {segments.dataset}"
+                audit.assert_answers_apart(fitted, chosen["test"], probabilities, features.across, where)
         if curve:
             curves.append(curve)
         count = len(rows["test"])
@@ -218,13 +226,19 @@ def predict(
         chances.append((fold.group, count, guess))
         advance(note=split.protocol)
     joined = {name: np.concatenate(values) for name, values in columns.items()}
+    # As they are stored: whoever computes a metric again from the file must find the same digits.
+    joined["probabilities"] = joined["probabilities"].astype(np.float32).astype(np.float64)
     return Predictions(
         split=split,
         done=_uses(split, segments, joined["row"], features, settings),
         **joined,
-        chance=_mean_chance(chances),
+        chance=mean_chance(chances),
         curves=curves,
     )
+
+
+# Treated features of a test part, (n, d), to probabilities, (n, class).
+_Answer = Callable[[np.ndarray], np.ndarray]
 
 
 def _shared_classifier(
@@ -235,14 +249,14 @@ def _shared_classifier(
     n_classes: int,
     settings: EvaluateSettings,
     seed: int,
-) -> tuple[np.ndarray, list[tuple[float, float | None]]]:
-    """Probabilities for the test part and the curve of training; nearest neighbours have none."""
+) -> tuple[_Answer, list[tuple[float, float | None]]]:
+    """What answers for a test part, and the curve of training; nearest neighbours have none."""
     if PROTOCOLS[split.protocol].kind == "zeroshot":
-        return nearest_neighbour(x["train"], y["train"], x["test"], n_classes), []
+        return lambda tested: nearest_neighbour(x["train"], y["train"], tested, n_classes), []
     watched = "test" if split.test_selects else "validation"
     watch = (x[watched], y[watched]) if len(y[watched]) and (split.test_selects or fold.validation) else None
     fitted = fit_mlp(x["train"], y["train"], n_classes, settings.mlp, seed=seed, watch=watch)
-    return fitted.probabilities(x["test"]), fitted.curve
+    return fitted.probabilities, fitted.curve
 
 
 def _own_head(
@@ -253,20 +267,47 @@ def _own_head(
     y: Mapping[str, np.ndarray],
     n_classes: int,
     seed: int,
-) -> tuple[np.ndarray, list[tuple[float, float | None]]]:
+) -> tuple[_Answer, list[tuple[float, float | None]]]:
     """As :func:`_shared_classifier`; the head also learns which segments are one trial, but never a test label."""
     from eegpipe.models.baselines_features import Part
 
-    part = {
-        name: Part(x[name], [np.searchsorted(positions, trial) for trial in trials(segments, positions)])
-        for name, positions in rows.items()
-    }
-    watch = (part["validation"], y["validation"]) if len(y["validation"]) else None
-    fitted = head.fit(part["train"], y["train"], n_classes, watch, seed)
-    return fitted.probabilities(part["test"]), list(fitted.curve)
+    def part(name: str, values: np.ndarray) -> Part:
+        return Part(values, [np.searchsorted(rows[name], trial) for trial in trials(segments, rows[name])])
+
+    watch = (part("validation", x["validation"]), y["validation"]) if len(y["validation"]) else None
+    fitted = head.fit(part("train", x["train"]), y["train"], n_classes, watch, seed)
+    return lambda tested: fitted.probabilities(part("test", tested)), list(fitted.curve)
 
 
-def _rows(fold: Fold, part: str, segments: Segments, classes: Classes) -> np.ndarray:
+def _probe_treatment(
+    raw: Mapping[str, np.ndarray],
+    rows: Mapping[str, np.ndarray],
+    segments: Segments,
+    settings: EvaluateSettings,
+    uses: Sequence[str],
+    x: Mapping[str, np.ndarray],
+    answer: _Answer,
+    probabilities: np.ndarray,
+    split: Split,
+) -> None:
+    """Treat and answer again with a few test segments changed: :func:`audit.assert_declared`."""
+    if "priors_over_all_subjects" in uses:
+        return  # declared: every test segment reaches everything
+    changed, held = audit.probed(segments, rows["test"], uses)
+    other = dict(raw)
+    other["test"] = audit.loud(raw["test"], changed)
+    again = _treated(other, rows, segments, settings, published=PROTOCOLS[split.protocol].as_mdjpt)
+    where = f"{split.protocol} on {segments.dataset}"
+    audit.assert_declared(where, x, again, probabilities[held], answer(again["test"])[held])
+
+
+def group_names(split: Split) -> list[str]:
+    """Names of the groups, in the order in which predictions number them."""
+    return list(dict.fromkeys(fold.group for fold in split.folds))
+
+
+def fold_rows(fold: Fold, part: str, segments: Segments, classes: Classes) -> np.ndarray:
+    """Positions of the segments of a part that have a class, ascending."""
     return np.flatnonzero(part_mask(fold, part, segments) & (classes.of_segment >= 0))
 
 
@@ -280,28 +321,55 @@ def _uses(
     """What this evaluation does with unlabelled test data; ``tested``: rows of all test parts."""
     if isinstance(features, ClassShares):
         return ()
-    plan = PROTOCOLS[split.protocol]
     source = features.encoder if isinstance(features, FeatureCache) else features
-    done = dict.fromkeys(TRANSDUCTIVE, False)
-    done["encoder_batch"] = features.across
+    knows = False
     if source is not None and source.manifest is not None:
         mask = np.zeros(len(segments.subject), dtype=bool)
         mask[tested] = True
-        done["encoder_knows_target"] = knows_tested(source.manifest, segments, mask)
-    if isinstance(features, FeatureCache):
+        knows = knows_tested(source.manifest, segments, mask)
+    treated = isinstance(features, FeatureCache)
+    reads_past = isinstance(features, FeatureCache) and features.head is not None and features.head.reads_past
+    return uses_of(
+        split.protocol,
+        settings if treated else None,
+        across=features.across,
+        knows=knows,
+        reads_past=reads_past,
+    )
+
+
+def uses_of(
+    protocol: str, settings: EvaluateSettings | None, *, across: bool, knows: bool, reads_past: bool
+) -> tuple[str, ...]:
+    """Which uses of unlabelled test data, keys of ``TRANSDUCTIVE``, follow from the terms of an evaluation.
+
+    Parameters
+    ----------
+    settings : EvaluateSettings or None
+        How features are treated; None: a method's own training on segments, without such a treatment.
+    across : bool
+        Answers (features) of a segment depend on the other segments of its session that are given.
+    knows : bool
+        The encoder was pre-trained on a tested subject.
+    reads_past : bool
+        The classifier reads earlier segments of the trial.
+    """
+    plan = PROTOCOLS[protocol]
+    done = dict.fromkeys(TRANSDUCTIVE, False) | {"encoder_batch": across, "encoder_knows_target": knows}
+    if settings is not None:
         # A session has segments of one part only if subjects are apart and clips are not.
         mixed = plan.clips_apart or "subject" not in plan.apart
         done |= {
             "causal_normalisation": plan.as_mdjpt or settings.normalisation == "causal",
-            "earlier_segments": features.head is not None and features.head.reads_past,
-            "encoder_whole_session": features.across and not features.by_part and mixed,
+            "earlier_segments": reads_past,
+            "encoder_whole_session": across and settings.encoder_batch != "part" and mixed,
             "lds_smoothing": plan.as_mdjpt or settings.smoothing == "lds",
             "priors_over_all_subjects": plan.as_mdjpt,
         }
     return tuple(name for name in TRANSDUCTIVE if done[name])
 
 
-def _mean_chance(chances: Sequence[tuple[str, int, dict[str, float]]]) -> dict[str, float]:
+def mean_chance(chances: Sequence[tuple[str, int, dict[str, float]]]) -> dict[str, float]:
     """Mean over the segments of a group, then over groups, as the scores themselves."""
     result = {}
     for name in chances[0][2]:
@@ -314,15 +382,14 @@ def _mean_chance(chances: Sequence[tuple[str, int, dict[str, float]]]) -> dict[s
 
 
 def _treated(
+    raw: Mapping[str, np.ndarray],
     rows: Mapping[str, np.ndarray],
     segments: Segments,
-    features: FeatureCache,
     settings: EvaluateSettings,
     *,
     published: bool,
 ) -> dict[str, np.ndarray]:
     """Normalised and smoothed features of each part, (n, d) each. Parts never share a stream or a trial."""
-    raw = {part: features(positions) for part, positions in rows.items() if len(positions)}
     start_from = list(raw) if published else ["train"]
     known = np.concatenate([raw[part] for part in start_from])
     owners = np.concatenate([segments.subject[rows[part]] for part in start_from])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eegpipe import metrics
+from eegpipe.fingerprint import digest, file_digest
 from eegpipe.predictions import EvaluateSettings, Predictions
 from eegpipe.protocols import COVERED_BY, PROTOCOLS, TRANSDUCTIVE
 
 if TYPE_CHECKING:
     from eegpipe.loader import Segments
+
+PREDICTIONS, CURVE = "predictions.npz", "training_curve.csv"
 
 
 def _trial_of(result: Predictions, segments: Segments) -> np.ndarray:
@@ -61,22 +65,43 @@ def _by_trial(result: Predictions, trial: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def write_plots(
     out: Path, results: Sequence[Predictions], segments: Segments, protocols: Mapping[str, Mapping[str, Any]]
-) -> None:
+) -> dict[str, str]:
     """``confusion.csv``, ``per_subject.csv``, ``training_curve.csv``, ``predictions.npz`` in ``out``.
 
     ``protocols`` : the entries of the metrics file.
+
+    Returns
+    -------
+    dict
+        Digests of what cannot be computed again: ``predictions`` (:func:`arrays_digest`) and ``training_curve``.
     """
+    for name, text in tables(results, segments, protocols).items():
+        write_file(out / name, text.encode())
+    rows = [row for result in results for row in _curve_rows(result)]
+    text = _table(("protocol", "epoch", "loss", "watched_accuracy", "n_folds"), rows)
+    write_file(out / CURVE, text.encode())
+    arrays = _arrays(results, segments)
+    # numpy dates the members of an archive 1980, so equal predictions are equal bytes.
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_file(out / PREDICTIONS, buffer.getvalue())
+    return {"predictions": arrays_digest(arrays), "training_curve": file_digest(out / CURVE)}
+
+
+def tables(
+    results: Sequence[Predictions], segments: Segments, protocols: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    """Name -> text of the tables that follow from the predictions alone. Parameters: :func:`write_plots`."""
     order = list(PROTOCOLS)
     strictest = min(
         results, key=lambda one: (not protocols[one.split.protocol]["leak_free"], order.index(one.split.protocol))
     )
-    _write_table(out / "confusion.csv", ("actual", "predicted", "protocol"), _confusion_rows(strictest, segments))
     header = ("accuracy", "balanced_accuracy", "trial_accuracy", "n_trials", "n_segments", "n_groups")
     rows = [row for result in results for row in _subject_rows(result, segments)]
-    _write_table(out / "per_subject.csv", ("protocol", "subject", *header), rows)
-    rows = [row for result in results for row in _curve_rows(result)]
-    _write_table(out / "training_curve.csv", ("protocol", "epoch", "loss", "watched_accuracy", "n_folds"), rows)
-    _write_predictions(out / "predictions.npz", results, segments)
+    return {
+        "confusion.csv": _table(("actual", "predicted", "protocol"), _confusion_rows(strictest, segments)),
+        "per_subject.csv": _table(("protocol", "subject", *header), rows),
+    }
 
 
 def _confusion_rows(result: Predictions, segments: Segments) -> list[tuple]:
@@ -116,7 +141,7 @@ def _curve_rows(result: Predictions) -> list[tuple]:
     return rows
 
 
-def _write_predictions(path: Path, results: Sequence[Predictions], segments: Segments) -> None:
+def _arrays(results: Sequence[Predictions], segments: Segments) -> dict[str, np.ndarray]:
     """Arrays named ``<protocol>/<column>``; ``row`` is the position in the store, names stand beside indices."""
     arrays: dict[str, np.ndarray] = {
         "classes": np.array(results[0].split.classes["names"]),
@@ -136,18 +161,30 @@ def _write_predictions(path: Path, results: Sequence[Predictions], segments: Seg
             "probabilities": result.probabilities.astype(np.float32),
         }
         arrays |= {f"{result.split.protocol}/{name}": values for name, values in columns.items()}
-    # numpy dates the members of an archive 1980, so equal predictions are equal bytes.
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    write_file(path, buffer.getvalue())
+    return arrays
 
 
-def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over names, types, shapes and values; not over a file's bytes, which depend on the version of zlib."""
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        values = np.ascontiguousarray(arrays[name])
+        total.update(f"{name}\t{values.dtype.str}\t{values.shape}\n".encode())
+        total.update(values.tobytes())
+    return total.hexdigest()
+
+
+def content_hash(content: Mapping[str, Any]) -> str:
+    """SHA-256 of a metrics file's content but for its own entry ``hash``."""
+    return digest({name: value for name, value in content.items() if name != "hash"})
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    write_file(path, text.getvalue().encode())
+    return text.getvalue()
 
 
 def write_file(path: Path, content: bytes) -> None:
