@@ -128,7 +128,7 @@ def _subject_folds(target: Target, least: int) -> list[tuple[str, ...]]:
 
 
 def _across(plan: Protocol, target: Target, sides: Sequence[tuple[str, str, tuple[str, ...]]]) -> tuple[Fold, ...]:
-    """Folds from (group, name, training subjects); all other subjects are tested."""
+    """Folds from (group, name, training subjects); all other subjects are tested. Those without a test trial go."""
     dealt = _dealt_clips(plan, target)
     folds = []
     for group, name, trained in sides:
@@ -138,15 +138,11 @@ def _across(plan: Protocol, target: Target, sides: Sequence[tuple[str, str, tupl
             watching = tuple(shuffled(trained, target.dataset, target.settings.seed, "validation", name)[:1])
         learning = tuple(subject for subject in trained if subject not in watching)
         for suffix, known, clips in dealt:
-            folds.append(
-                Fold(
-                    name + suffix,
-                    group,
-                    Part(learning, known),
-                    Part(watching, known) if watching else None,
-                    Part(tested, clips),
-                )
-            )
+            test = Part(tested, clips)
+            if not trials_of(test, target.table):  # nobody tested here saw, or rated, a clip of this fold
+                continue
+            validation = Part(watching, known) if watching else None
+            folds.append(Fold(name + suffix, group, Part(learning, known), validation, test))
     return tuple(folds)
 
 

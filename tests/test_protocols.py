@@ -226,6 +226,21 @@ def test_subjects_go_round_in_turn_or_in_folds(splits):
     assert [len(fold.test.subjects) for fold in three.folds] == [2, 2, 2]
 
 
+@pytest.mark.parametrize("protocol", ["loso_stimulus", "kfold_subject_stimulus", "zeroshot_subject_stimulus"])
+def test_a_subject_without_clips_of_a_fold_is_tested_in_the_others(protocol, tmp_path):
+    """Trials are missing, or were rated in the middle: an empty test part has no chance and no score."""
+    segments = planted(subjects=3, clips=6, n_classes=2, per_trial=1, channels=2)
+    first = make(protocol, segments, seed=0).folds[0]
+    (name,) = first.test.subjects
+    kept = segments.select(~part_mask(first, "test", segments))
+    split = make(protocol, kept, seed=0)
+    assert len(split.folds) == 3 * 3 - 1
+    tested = np.sum([part_mask(fold, "test", kept) for fold in split.folds], axis=0)
+    assert (tested == 1).all()
+    assert sum(fold.test.subjects == (name,) for fold in split.folds) == 2
+    assert scored(kept, [protocol], tmp_path)["protocols"][protocol]["n_subjects"] == 3
+
+
 def test_a_fifth_of_the_windows_of_each_class_is_drawn():
     segments = small(clips=12, per_trial=5)
     split = make("art_within", segments, seed=0)
