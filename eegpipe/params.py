@@ -182,6 +182,7 @@ def _check_names(params: Params, source: str) -> None:
         ("methods", params.methods, params.windowings),
         ("fine_tuned", params.fine_tuned, params.methods),
         ("split.protocols", params.split.protocols, PROTOCOLS),
+        ("split.target_of", params.split.target_of, [*datasets.NAMES, *params.raw]),
     ]
     faults = [
         f"{source}: {key}: unknown name '{name}'.{did_you_mean(name, known)}"

@@ -108,6 +108,7 @@ def test_the_commands_without_a_file_do_what_the_file_says():
         ("windowing.emod.paper.of_dataset", {"sed_v": [1.0, 1.0]}, ["of_dataset", "Did you mean 'seed_v'?"]),
         ("methods", ["mdjpt", "emodd"], ["methods", "'emod' or 'art'"]),
         ("fine_tuned", ["mdjpt"], ["fine_tuned", "'emod' or 'art'"]),
+        ("split.target_of", {"dremer": "valence"}, ["split.target_of: unknown name", "Did you mean 'dreamer'?"]),
         ("windowings", ["mdjpt"], ["methods: unknown name 'emod'", "methods: unknown name 'art'"]),
         ("emod.demo.model.hidden", 15, ["emod", "hidden (15)", "heads"]),
         ("art.paper.model.variant", "released", ["art", "no code of this method is public"]),
