@@ -482,6 +482,44 @@ def evaluate(
 
 @app.command()
 @reports_problems
+def verify(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="METRICS.json...", help="Metrics files of `eegpipe evaluate`, or folders of them."),
+    ],
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Project folder with data/, models/ and plots/. Default: the one in which metrics/ lies."),
+    ] = None,
+    plots: Annotated[Path | None, typer.Option(help="Folder with predictions.npz, of one METRICS.json.")] = None,
+    splits: Annotated[Path | None, typer.Option(help="Folder of split manifests, of one METRICS.json.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Segment store, of one METRICS.json.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Folder of the pre-trained model, of one METRICS.json.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Compute metrics again from the stored predictions and compare.
+
+    Also says whether predictions, splits, segment store and model are those that the metrics name, and runs the
+    assertions against leaks again. Exit code 0 only if everything matches.
+    """
+    from eegpipe.verify import show, verify_all
+
+    found = [
+        file
+        for path in files
+        for file in (sorted(path.rglob("*.json")) if _existing(path, "metrics").is_dir() else [path])
+    ]
+    places = {"plots": plots, "splits": splits, "store": store, "model": model}
+    named = {name: path for name, path in places.items() if path is not None}
+    if not found:
+        raise UsageProblem(f"{', '.join(map(str, files))}: no metrics found. Run `eegpipe evaluate` first.")
+    if named and len(found) > 1:
+        raise UsageProblem(f"--{next(iter(named))} is of one metrics file, found {len(found)}. Name one of them.")
+    return show(verify_all(found, root=root, **named), as_json=as_json)
+
+
+@app.command()
+@reports_problems
 def report(
     root: Annotated[
         Path, typer.Argument(metavar="ROOT", help="Project folder with data/, models/, metrics/ and plots/.")
