@@ -42,6 +42,8 @@ _NAMED = 3
 # In a table: hexadecimal digits of a digest, characters of a cell.
 _DIGEST, _CELL = 64, 60
 _COLUMNS = ("group", "fold", "fold_names", "row", "subject", "session", "trial", "stimulus", "truth", "probabilities")
+# What numpy and zipfile raise for archives that are cut off, altered, encrypted or made up.
+_UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 _AGAIN = "Run the evaluation again."
 _RESTORE = "Restore it (dvc checkout) or run its stage again, and then the evaluation."
 
@@ -117,6 +119,7 @@ def verify(
     path = Path(path).absolute()
     if not path.is_file():
         raise UsageProblem(f"{path}: does not exist, expected a metrics file of `eegpipe evaluate`.")
+    checks: list[Check] = []
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         method, target, windowing = (str(content[name]) for name in ("method", "target", "windowing"))
@@ -135,10 +138,12 @@ def verify(
             store=(store or base / "data" / "segments" / windowing / f"{target}.zarr").absolute(),
             model=(model or base / "models" / method.removesuffix(SUFFIX) / target).absolute(),
         )
-        return list(_Evaluation(content, method, protocols, hashes, files, places).checks())
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        checks.extend(_Evaluation(content, method, protocols, hashes, files, places).checks())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        # An entry is missing or of another type; extend() has kept the checks before it.
         found = f"something unreadable ({type(error).__name__}: {error})"
-        return [Check(path.name, "content", "metrics of `eegpipe evaluate`", found, False, _AGAIN)]
+        checks.append(Check(path.name, "content", "metrics of `eegpipe evaluate`", found, False, _AGAIN))
+    return checks
 
 
 def confirmed(checks: Sequence[Check]) -> bool:
@@ -284,7 +289,7 @@ class _Evaluation:
             return
         try:
             arrays = _read_arrays(path)
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        except _UNREADABLE as error:
             found = f"something unreadable ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
             yield Check(name, "content", "arrays without pickles, all of them whole", found, False, _RESTORE)
             return
@@ -462,9 +467,10 @@ class _Evaluation:
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Every array of an archive, decoded and checked by its CRC. A pickle is refused, never loaded."""
-    with np.load(path, allow_pickle=False) as archive:
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("one array, no archive of arrays")
+    archive = np.load(path, allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise ValueError("one array, no archive of arrays")
+    with archive:
         return {name: archive[name] for name in archive.files}
 
 

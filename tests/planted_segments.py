@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -106,3 +107,29 @@ def condition(subjects: int = 4) -> Segments:
     segments.labels = ("rest", "arithmetic")
     segments.stimulus_names = {1000: "eegmat/rest", 1001: "eegmat/arithmetic"}
     return segments
+
+
+def write_segments(path: Path, segments: Segments) -> None:
+    """The segments as a store."""
+    from eegpipe.store import StoreHeader, TrialSegments, write_store
+
+    columns = np.stack([segments.subject, segments.session, segments.trial, segments.stimulus], axis=1)
+    trials = []
+    for key in dict.fromkeys(map(tuple, columns.tolist())):
+        mine = np.flatnonzero((columns == key).all(axis=1))
+        subject, session, trial, stimulus = key
+        label = int(segments.label[mine[0]])
+        trials.append(
+            TrialSegments(
+                eeg=segments.eeg[mine],
+                channels=segments.channels,
+                subject=segments.subject_names[subject],
+                session=segments.session_names[session],
+                trial=trial,
+                stimulus=segments.stimulus_names[stimulus],
+                stimulus_time=segments.stimulus_time[mine],
+                recording_time=segments.recording_time[mine],
+                label=segments.labels[label] if label >= 0 else None,
+            )
+        )
+    write_store(path, trials, StoreHeader(segments.dataset, segments.windowing, segments.rate_hz, segments.labels))
