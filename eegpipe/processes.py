@@ -141,18 +141,24 @@ def join(device: str) -> Iterator[Group]:
     Raises
     ------
     UsageProblem
-        If there are more processes than GPUs, or the device names one GPU.
+        If there are more processes than GPUs, the device names one GPU, or the environment does not say where the
+        others are.
     SystemExit
         In the processes that have nothing of their own to say where another one failed.
     """
-    size = int(os.environ["WORLD_SIZE"]) if started() else 1
-    if size == 1:
+    if not started() or os.environ["WORLD_SIZE"] == "1":
         yield Group(device=device)
         return
     from torch import distributed
 
-    rank = int(os.environ["RANK"])
-    store, word = _meet(rank, size)
+    try:
+        rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        store, word = _meet(rank, size)
+    except (ValueError, RuntimeError) as error:
+        raise UsageProblem(
+            "RANK and WORLD_SIZE are set, so this process is one of several, but the others cannot be found: "
+            f"{' '.join(str(error).split())}. Start all with torchrun, or unset both."
+        ) from None
     well = False
     try:
         group = Group(rank, size, _own_device(device))

@@ -130,6 +130,18 @@ class TestShare:
         assert ALONE.agrees("anything")
         assert ALONE.from_first(b"x") == b"x"
 
+    @pytest.mark.parametrize(("name", "value"), [("MASTER_ADDR", None), ("MASTER_PORT", "22x"), ("RANK", "first")])
+    def test_an_environment_that_does_not_say_where_the_others_are(self, monkeypatch, name, value):
+        """Batch systems set RANK and WORLD_SIZE for purposes of their own."""
+        group = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+        for variable, usual in (group | {name: value}).items():
+            if usual is None:
+                monkeypatch.delenv(variable, raising=False)
+            else:
+                monkeypatch.setenv(variable, usual)
+        with pytest.raises(UsageProblem, match="unset both"), join("cpu"):
+            pass
+
     def test_the_setting_of_the_machine(self):
         assert Runtime.from_environment({"EEGPIPE_PROCESSES": "2"}).processes == 2
         assert Runtime.from_environment({}).processes == 1
