@@ -73,23 +73,29 @@ def assert_declared(
     after: Mapping[str, np.ndarray],
     answered: np.ndarray,
     answered_after: np.ndarray,
+    held: np.ndarray,
 ) -> None:
-    """Raise :class:`LeakError` if changed test segments reach training, or answers that they may not reach.
+    """Raise :class:`LeakError` if changed test segments reach training, or test segments that they may not reach.
 
     Parameters
     ----------
     before, after : mapping
         Treated features of each part, before and after the change of some test segments.
-    answered, answered_after : (m, class)
-        Probabilities of the test segments that must not feel the change.
+    answered, answered_after : (n, class)
+        Probabilities of the test part.
+    held : (n,) bool
+        Test segments that must not feel the change.
     """
-    for part in ("train", "validation"):
-        if not np.array_equal(before[part], after[part]):
+    for part, values in before.items():
+        must_stay = held if part == "test" else np.ones(len(values), dtype=bool)
+        # Exactly: what is computed from the same numbers in the same order is the same.
+        if not np.array_equal(values[must_stay], after[part][must_stay]):
+            whose = "other test segments" if part == "test" else f"the {part} part"
             raise LeakError(
-                f"{where}: segments of the test part change the treated features of the {part} part, "
+                f"{where}: segments of the test part change the treated features of {whose}, "
                 "which the row does not declare."
             )
-    _assert_same(where, answered, answered_after)
+    _assert_same(where, answered[held], answered_after[held])
 
 
 def assert_answers_apart(

@@ -298,7 +298,7 @@ def _probe_treatment(
     other["test"] = audit.loud(raw["test"], changed)
     again = _treated(other, rows, segments, settings, published=PROTOCOLS[split.protocol].as_mdjpt)
     where = f"{split.protocol} on {segments.dataset}"
-    audit.assert_declared(where, x, again, probabilities[held], answer(again["test"])[held])
+    audit.assert_declared(where, x, again, probabilities, answer(again["test"]), held)
 
 
 def group_names(split: Split) -> list[str]:
