@@ -541,11 +541,21 @@ def report(
 @reports_problems
 def show_results(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FOLDER...]", help="Folders with metrics. Default: metrics/")
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FOLDER...]",
+            help="Folders with metrics. Default: those of the targets in params.yaml, or metrics/ without that file.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Print the table of results."""
+    settings = Path("params.yaml")
+    if not folders and settings.is_file():
+        from eegpipe.params import load
+
+        # What lies there of other targets is of earlier settings.
+        folders = [folder for target in load(settings).targets if (folder := Path("metrics", target)).is_dir()]
     return results(folders or [Path("metrics")], as_json=as_json)
 
 

@@ -10,8 +10,8 @@ from eegpipe.runtime import Runtime
 import stage
 
 
-def main(_params: Params, _runtime: Runtime, out: str) -> None:
-    build(Path(), Path(out))
+def main(params: Params, _runtime: Runtime, out: str) -> None:
+    build(Path(), Path(out), params.targets)
 
 
 if __name__ == "__main__":

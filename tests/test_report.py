@@ -228,6 +228,16 @@ def test_the_gap_of_a_leak_is_a_difference_of_the_metrics(project):
     assert pairs == {("mdjpt", "de", name) for name in ("fewshot_subject_stimulus", "zeroshot_subject_stimulus")}
 
 
+def test_targets_of_earlier_settings_are_named_and_not_shown(project, tmp_path):
+    build(project, tmp_path / "page.html", ["demo"])
+    text = words((tmp_path / "page.html").read_text())
+    assert "Not shown: metrics of eegmat." in text
+    assert {one.target for one in read_evaluations(project)} == {"demo", "eegmat"}
+    assert text.count("eegmat") < 4 < text.count("demo")  # as a data set it stays
+    with pytest.raises(UsageProblem, match="no metrics"):
+        build(project, tmp_path / "page.html", ["another"])
+
+
 def test_what_was_run_can_be_traced(page, project):
     metrics = json.loads((project / "metrics" / "demo" / "mdjpt.json").read_text())
     text = section(page, "run", "limits")

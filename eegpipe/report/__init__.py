@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def build(root: Path, out: Path) -> None:
+def build(root: Path, out: Path, targets: Sequence[str] | None = None) -> None:
     """Write the report of a project as one HTML file that needs nothing else.
 
     Parameters
@@ -15,6 +16,8 @@ def build(root: Path, out: Path) -> None:
         out. What is missing there is said on the page.
     out : Path
         The page to write. The same project gives the same bytes.
+    targets : sequence of str or None
+        Show these alone. What lies there of others, as a rule from earlier settings, is named on the page. None: all.
 
     Raises
     ------
@@ -25,4 +28,4 @@ def build(root: Path, out: Path) -> None:
     """
     from eegpipe.report.page import write
 
-    write(root, out)
+    write(root, out, targets)

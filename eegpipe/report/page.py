@@ -31,15 +31,18 @@ from eegpipe.report.excerpts import SHOWN_S, excerpt
 _FEW_SUBJECTS = 15
 
 
-def write(root: Path, out: Path) -> None:
+def write(root: Path, out: Path, targets: Sequence[str] | None = None) -> None:
     """See :func:`eegpipe.report.build`."""
-    evaluations = read_evaluations(root)
+    everything = read_evaluations(root)
+    evaluations = [one for one in everything if targets is None or one.target in targets]
+    others = sorted({one.target for one in everything} - {one.target for one in evaluations})
     if not evaluations:
         raise UsageProblem(
             f"{root / 'metrics'}: no metrics, so there is nothing to report. "
             "Run `dvc repro` or `eegpipe evaluate` first."
         )
-    data_sets, models = read_data_sets(root), read_models(root)
+    data_sets = read_data_sets(root)
+    models = [one for one in read_models(root) if targets is None or one.target in targets]
     folder = files("eegpipe.report")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string((folder / "page.html").read_text(encoding="utf-8"))
@@ -58,7 +61,7 @@ def write(root: Path, out: Path) -> None:
         **_cleaning(root, data_sets),
         **_pretraining(models),
         **_run(evaluations, data_sets, models),
-        limits=_limits(evaluations, data_sets),
+        limits=[*_limits(evaluations, data_sets), *_not_shown(others)],
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = out.with_name(f".{out.name}.part")
@@ -326,6 +329,15 @@ def _merged(blocks: Sequence[tuple[str, list[tuple[str, str]]]]) -> list[tuple[s
     for name, pairs in blocks:
         names.setdefault(tuple(pairs), []).append(name)
     return [("; ".join(known), list(pairs)) for pairs, known in names.items()]
+
+
+def _not_shown(targets: Sequence[str]) -> list[str]:
+    if not targets:
+        return []
+    return [
+        f"Not shown: metrics of {_listed(targets)}. The settings do not name it as a target, so they are of earlier "
+        "settings."
+    ]
 
 
 def _limits(evaluations: Sequence[Evaluation], data_sets: Sequence[DataSet]) -> list[str]:
