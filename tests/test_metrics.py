@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics as sk
 
 from eegpipe import metrics
@@ -35,6 +36,63 @@ def test_scores_agree_with_scikit_learn():
     assert metrics.weighted_f1(confusion) == pytest.approx(sk.f1_score(truth, answer, average="weighted"))
     assert metrics.auroc(truth, probabilities) == pytest.approx(
         sk.roc_auc_score(truth, probabilities, multi_class="ovr")
+    )
+
+
+def drawn(seed: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Truth and probabilities of 300 segments: classes of unequal size, answers somewhat better than chance."""
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(classes, 300, p=rng.dirichlet(np.full(classes, 4.0)))
+    return truth, 0.8 * rng.dirichlet(np.ones(classes), 300) + 0.2 * np.eye(classes)[truth]
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+@pytest.mark.parametrize("seed", range(5))
+def test_every_value_of_a_summary_agrees_with_scikit_learn(seed, classes):
+    truth, probabilities = drawn(seed, classes)
+    answer = probabilities.argmax(axis=1)
+    one = np.zeros(300, dtype=int)
+    found = metrics.summarise(truth, probabilities, one, one, resamples=0, confidence=0.95, seed=0)
+    known = {
+        "accuracy": sk.accuracy_score(truth, answer),
+        "balanced_accuracy": sk.balanced_accuracy_score(truth, answer),
+        "kappa": sk.cohen_kappa_score(truth, answer),
+        "macro_f1": sk.f1_score(truth, answer, average="macro"),
+        "weighted_f1": sk.f1_score(truth, answer, average="weighted"),
+    }
+    if classes == 2:
+        known["auroc"] = sk.roc_auc_score(truth, probabilities[:, 1])
+        known["auprc"] = sk.average_precision_score(truth, probabilities[:, 1])
+    else:
+        known["auroc"] = sk.roc_auc_score(truth, probabilities, multi_class="ovr", average="macro")
+        known["auprc"] = sk.average_precision_score(np.eye(classes)[truth], probabilities, average="macro")
+    assert {name: entry["value"] for name, entry in found.items()} == pytest.approx(known, abs=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_every_value_of_a_summary_agrees_with_torchmetrics(classes):
+    torchmetrics = pytest.importorskip("torchmetrics", reason="torchmetrics is no dependency; scikit-learn is compared")
+    import torch
+
+    truth, probabilities = drawn(9, classes)
+    one = np.zeros(300, dtype=int)
+    found = metrics.summarise(truth, probabilities, one, one, resamples=0, confidence=0.95, seed=0)
+    y, p = torch.from_numpy(truth), torch.from_numpy(probabilities)
+    of = torchmetrics.functional.classification
+    known = {
+        "accuracy": of.multiclass_accuracy(p, y, classes, average="micro"),
+        "balanced_accuracy": of.multiclass_accuracy(p, y, classes, average="macro"),
+        "kappa": of.multiclass_cohen_kappa(p, y, classes),
+        "macro_f1": of.multiclass_f1_score(p, y, classes, average="macro"),
+        "weighted_f1": of.multiclass_f1_score(p, y, classes, average="weighted"),
+    }
+    if classes == 2:
+        known |= {"auroc": of.binary_auroc(p[:, 1], y), "auprc": of.binary_average_precision(p[:, 1], y)}
+    else:
+        known["auroc"] = of.multiclass_auroc(p, y, classes, average="macro")
+        known["auprc"] = of.multiclass_average_precision(p, y, classes, average="macro")
+    assert {name: entry["value"] for name, entry in found.items()} == pytest.approx(
+        {name: float(value) for name, value in known.items()}, abs=1e-5
     )
 
 
@@ -112,6 +170,50 @@ def test_segments_of_one_subject_do_not_narrow_the_interval():
     few = summary(predictions([(0, who, right, 4 - right) for who, right in enumerate([4, 1, 3, 0])]))
     many = summary(predictions([(0, who, 100 * right, 100 * (4 - right)) for who, right in enumerate([4, 1, 3, 0])]))
     assert few["accuracy"]["interval"] == many["accuracy"]["interval"]
+
+
+TRIALS = 12
+REPETITIONS = 400
+
+
+def covered(subjects: int, unit: str) -> float:
+    """How often the interval holds the true accuracy when subjects are drawn anew; ``unit``: what is resampled.
+
+    A subject's own accuracy is Beta(3, 2), so the true one is 0.6, and people differ far more (0.2) than their trials
+    would make them by chance.
+    """
+    rng = np.random.default_rng(subjects)
+    inside = 0
+    for repetition in range(REPETITIONS):
+        right = rng.binomial(TRIALS, rng.beta(3, 2, size=subjects))
+        made = predictions([(0, who, int(count), TRIALS - int(count)) for who, count in enumerate(right)])
+        if unit == "segment":
+            made["subject"] = np.arange(len(made["subject"]))
+        interval = summary(made, resamples=400, seed=repetition)["accuracy"]["interval"]
+        inside += interval["low"] <= 0.6 <= interval["high"]
+    return inside / REPETITIONS
+
+
+def band(subjects: int) -> tuple[float, float]:
+    """In which share of repetitions a correct interval may hold the truth: the expected one and four standard errors.
+
+    A percentile bootstrap of a mean of n subjects is a normal interval whose variance is divided by n instead of n - 1.
+    So 95 % in name are P(|t| < 1.96 sqrt((n - 1) / n)) with n - 1 degrees of freedom: 0.92 for 15, 0.94 for 30.
+    """
+    expected = 1 - 2 * stats.t.sf(stats.norm.ppf(0.975) * math.sqrt((subjects - 1) / subjects), subjects - 1)
+    error = math.sqrt(expected * (1 - expected) / REPETITIONS)
+    return expected - 4 * error, expected + 4 * error
+
+
+@pytest.mark.parametrize("subjects", [15, 30])
+def test_the_interval_holds_the_truth_about_as_often_as_it_says(subjects):
+    low, high = band(subjects)
+    assert low < covered(subjects, "subject") < high
+
+
+def test_an_interval_over_segments_would_not():
+    """The band is narrow enough to tell the two apart: segments of one person are not independent."""
+    assert covered(15, "segment") < band(15)[0]
 
 
 def test_no_interval_without_resamples_or_from_one_subject():
