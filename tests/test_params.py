@@ -78,7 +78,7 @@ def test_the_commands_without_a_file_do_what_the_file_says():
     demo = params.art["demo"]
     assert (demo.model, demo.graph) == (DEMO, DEMO_GAT)
     # ... but for the number of steps of fine-tuning, which is one of some fifty in the pipeline.
-    assert demo.finetune == dataclasses.replace(DEMO_FINE_TUNE, epochs=20, batch=32)
+    assert demo.finetune == dataclasses.replace(DEMO_FINE_TUNE, epochs=10, batch=32)
 
 
 @pytest.mark.parametrize(
