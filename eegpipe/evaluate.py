@@ -195,6 +195,9 @@ def evaluate(
     if seen is not None and meant_to_know(seen, target):
         refused |= {one.protocol: _TARGET_KNOWN for one in splits if not may_know(one)}
         splits = [one for one in splits if may_know(one)]
+    if refused and not splits:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
+        raise UsageProblem(f"No protocol is left for {method} on {target.dataset}. {reasons}")
     if not splits or len({one.protocol for one in splits}) < len(splits):
         raise UsageProblem("Evaluation needs at least one split, and each protocol once.")
     for one in splits:

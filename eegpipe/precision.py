@@ -1,4 +1,4 @@
-"""In which precision a network computes: float32, or bfloat16 where that is safe.
+"""Where and in which precision a network computes: float32, or bfloat16 where that is safe.
 
 With bfloat16, torch's autocast takes products and convolutions in bfloat16. Weights, their gradients and the optimiser
 stay in float32, and so does what :func:`in_float32` marks: losses and the statistics that normalise, where three digits
@@ -15,10 +15,22 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
+from eegpipe.errors import UsageProblem
+
 Precision = Literal["float32", "bfloat16"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def check_device(device: str) -> None:
+    """Raise :class:`UsageProblem` if torch has no such device here."""
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise UsageProblem(f"Unknown device '{device}'. Use cpu, cuda or cuda:<number>.") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UsageProblem(f"Device '{device}': torch finds no GPU here. Use cpu.")
 
 
 def autocast(precision: Precision, device: torch.device | str) -> torch.autocast:

@@ -191,6 +191,11 @@ def predict(
     curves = []
     for number, fold in enumerate(split.folds):
         rows = {part: fold_rows(fold, part, segments, classes) for part in ("train", "validation", "test")}
+        for part in ("train", "test"):
+            if not len(rows[part]):
+                cure = "Cut shorter windows or steps, or use a protocol that draws whole trials."
+                where = f"{split.protocol} on {segments.dataset}, fold {fold.name}"
+                raise DataProblem(f"{where}: {part} part", "no segment", "at least one", cure)
         y = {part: classes.of_segment[positions] for part, positions in rows.items()}
         fold_seed = int(digest(seed, fold.name)[:8], 16)
         uses = _uses(split, segments, rows["test"], features, settings)

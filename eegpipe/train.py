@@ -40,7 +40,7 @@ from eegpipe.loader import Segments
 from eegpipe.methods import Method, MethodConfig, Request, weight_of_cda
 from eegpipe.models.card import model_card
 from eegpipe.models.settings import MdjptTraining, PretrainSettings
-from eegpipe.precision import without_tf32
+from eegpipe.precision import check_device, without_tf32
 from eegpipe.processes import ALONE, Group, check_share
 
 __all__ = ["Encoder", "MdjptTraining", "Objective", "PretrainSettings", "fit", "load_pretrained", "pretrain"]
@@ -209,7 +209,7 @@ def load_pretrained(path: Path | str, *, device: str = "cpu") -> Encoder:
         If the weights do not belong to the configuration.
     """
     path = Path(path)
-    _check_device(device)
+    check_device(device)
     if not (path / "manifest.json").is_file():
         raise UsageProblem(f"{path}: no pre-trained encoder here (no manifest.json). Run the pretrain stage first.")
     manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
@@ -233,7 +233,7 @@ def load_pretrained(path: Path | str, *, device: str = "cpu") -> Encoder:
 def _check_request(
     sources: Sequence[Segments], out: Path, device: str, method: Method, settings: PretrainSettings
 ) -> None:
-    _check_device(device)
+    check_device(device)
     if not isinstance(settings, method.training):
         raise UsageProblem(
             f"{method.title} is trained by {method.training.__name__}, found {type(settings).__name__}. "
@@ -266,15 +266,6 @@ def _check_tested_too(sources: Sequence[Segments], name: str | None, method: Met
         raise UsageProblem(
             f"{method.title}'s pre-training reads {method.labels}: what it learns from cannot be tested on."
         )
-
-
-def _check_device(device: str) -> None:
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise UsageProblem(f"Unknown device '{device}'. Use cpu, cuda or cuda:<number>.") from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UsageProblem(f"Device '{device}': torch finds no GPU here. Use cpu.")
 
 
 @contextmanager

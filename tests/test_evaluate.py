@@ -266,9 +266,17 @@ def test_requests_that_make_no_sense_are_refused(tmp_path):
         ("de", Recorder(), split, "takes no model"),
         ("de", None, [], "at least one split"),
         ("de", None, [split, split], "each protocol once"),
+        ("de_linear", None, make("zeroshot_subject", segments), "No protocol is left for de_linear on demo. zeroshot"),
     ):
         with pytest.raises(UsageProblem, match=text):
             evaluate(method, segments, splits, tmp_path / "m.json", tmp_path, encoder=encoder)
+
+
+def test_a_part_without_windows_is_one_error(tmp_path):
+    """A fifth of one window of each class is none."""
+    segments = planted(per_trial=1, clips=3)
+    with pytest.raises(DataProblem, match=r"art_within on demo, fold \S+: test part: found no segment"):
+        evaluate("de", segments, make("art_within", segments), tmp_path / "m.json", tmp_path)
 
 
 def test_a_split_of_another_store_is_refused(tmp_path):

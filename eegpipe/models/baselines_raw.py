@@ -19,6 +19,7 @@ import numpy as np
 from eegpipe.errors import UsageProblem
 from eegpipe.models.baseline_settings import RAW_NETWORKS, RawSettings
 from eegpipe.models.baselines import fixed_threads, run_epochs
+from eegpipe.precision import check_device
 
 if TYPE_CHECKING:
     import torch
@@ -116,7 +117,9 @@ class RawNetwork:
         }
 
     def check(self, segments: Segments) -> None:
-        """:class:`UsageProblem` if the network cannot be made for such windows. Nothing is trained."""
+        """:class:`UsageProblem` if the network cannot be made for such windows, or there is no such device. Nothing is
+        trained."""
+        check_device(self.device)
         with _seeded(0, "cpu"):
             self._build(segments, 2)
 
