@@ -292,5 +292,7 @@ def validation_rows(
         chosen += [members[name] for name in order[:count]]
     if not chosen:
         found = f"one {unit} of each class"
-        raise DataProblem(where, found, f"two {unit}s of a class", "Give a validation part, or a larger training part.")
+        cure = "Give a validation part, or a larger training part"
+        cure += ", or take single windows (validation_unit: window)." if unit == "trial" else "."
+        raise DataProblem(where, found, f"two {unit}s of a class", cure)
     return np.isin(owner, chosen)
