@@ -22,8 +22,7 @@ from eegpipe import datasets
 from eegpipe.clean.settings import CleanSettings
 from eegpipe.errors import UsageProblem, did_you_mean
 from eegpipe.models.art_settings import ArtConfig, ArtTraining, FineTuneSettings, GatConfig
-from eegpipe.models.baseline_settings import BaselineName, BaselineSettings
-from eegpipe.models.baselines_raw import missing
+from eegpipe.models.baseline_settings import RAW_NETWORKS, BaselineName, BaselineSettings
 from eegpipe.models.emod_settings import EmodConfig, EmodFineTuning, EmodTraining
 from eegpipe.models.settings import MdjptConfig, MdjptTraining
 from eegpipe.predictions import EvaluateSettings
@@ -191,8 +190,11 @@ def _check_names(params: Params, source: str) -> None:
         if name not in known
     ]
     faults += _mix_faults(params, source)
-    # Before hours of other stages, not after them.
-    faults += [f"{source}: baselines: {problem}" for name in params.baselines if (problem := missing(name))]
+    if set(params.baselines) & set(RAW_NETWORKS):
+        from eegpipe.models.baselines_raw import missing  # with torch, which most stages do without
+
+        # Before hours of other stages, not after them.
+        faults += [f"{source}: baselines: {problem}" for name in params.baselines if (problem := missing(name))]
     if faults:
         raise UsageProblem("\n".join(faults))
 

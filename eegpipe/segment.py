@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Gt
-from scipy import signal
 
 from eegpipe.channels import REFERENCES, canonical
 from eegpipe.errors import DataProblem, UsageProblem
@@ -220,6 +219,8 @@ def segment_recording(recording: Recording, settings: WindowingSettings) -> Iter
         No EEG channel, a channel outside the schema, a rate that cannot be brought to ``settings.rate_hz``, a stimulus
         that crosses a boundary, another stimulus or the end, NaN in the signal.
     """
+    from scipy import signal  # takes a second, and every stage reads the settings of this module
+
     stem = recording.id.stem
     rate_hz = float(recording.raw.info["sfreq"])
     names = _scalp_channels(recording)

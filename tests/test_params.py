@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 import typing
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -155,3 +157,11 @@ def test_the_files_own_faults(tmp_path):
     (tmp_path / "params.yaml").write_text("", encoding="utf-8")
     with pytest.raises(UsageProblem, match="the whole file"):
         load(tmp_path / "params.yaml")
+
+
+def test_reading_the_settings_loads_nothing_heavy():
+    """Every stage reads them first, and most stages need none of these."""
+    heavy = "{'torch', 'scipy', 'mne', 'xarray', 'pandas', 'dask'}"
+    script = f"import sys, eegpipe.params; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
