@@ -408,13 +408,13 @@ def pretrain(
     if processes > 1 and not started():
         check_share(settings.draws_per_step, processes)
         return start(processes)
-    from eegpipe.loader import load
+    from eegpipe.loader import load_all
     from eegpipe.store import channel_names
     from eegpipe.train import pretrain as run
 
     with join(device) as group:
         run(
-            [load(_existing(store, "a segment store")) for store in stores],
+            load_all([_existing(store, "a segment store") for store in stores]),
             out,
             config=size.model if size else known.config(),
             settings=settings,

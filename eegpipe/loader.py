@@ -1,13 +1,14 @@
-"""Segments in memory: what training and evaluation work on.
+"""Segments as training and evaluation use them: arrays, whose signal lies in memory or in a decoded file.
 
-A store is read once, shard after shard, into one float32 array; from there any segment is a memory access away, where a
-single random segment through Zarr costs the decoding of a whole chunk. Sets larger than memory go through ``cache``.
+A single random segment through Zarr costs the decoding of a whole chunk. So a store is decoded once, block after block:
+into one float32 array if it fits into the memory that may be taken (:mod:`eegpipe.memory`), else into a file that rows
+are read from (:mod:`eegpipe.decoded`). What comes out has the same bytes.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class Segments:
     """Labelled windows of one data set. ``n`` segments share one montage, rate and length.
 
-    eeg : (n, channel, time) float32, microvolt
+    eeg : (n, channel, time) float32, microvolt; read-only where it is streamed from a file
     subject, session : (n,) int, index into ``subject_names``, ``session_names`` (BIDS labels in natural order)
     trial : (n,) int, the vendor's number
     stimulus : (n,) int64, key into ``stimulus_names``; the same clip has the same key in every store
@@ -57,6 +58,28 @@ class Segments:
 
     def __len__(self) -> int:
         return len(self.eeg)
+
+    def windows(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """``eeg[rows]`` for positions from 0: (len(rows), channel, time) float32.
+
+        ``out``: an array for it, of at least as many rows, whose first ones are overwritten and returned. A fresh array
+        for every batch takes as long as the copying, because the system clears its pages first.
+        """
+        from eegpipe.decoded import Streamed
+
+        if out is None:
+            return self.eeg[rows]
+        out = out[: len(rows)]
+        if isinstance(self.eeg, Streamed) and self.eeg.file is not None:
+            self.eeg.read_into(rows, out)
+            return out
+        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(self)}")
+        if self.eeg.dtype != out.dtype:
+            out[...] = self.eeg[rows]
+            return out
+        # With bounds that are known, numpy copies straight into `out` instead of through a buffer.
+        return np.take(self.eeg, rows, axis=0, out=out, mode="clip")
 
     def select(self, mask_or_index: np.ndarray) -> Segments:
         """The segments under a bool mask or at integer positions, in that order. Names and digest stay as they are."""
@@ -101,36 +124,101 @@ PER_SEGMENT = (
 )
 
 
-def load(path: Path, *, cache: Path | None = None) -> Segments:
-    """Read a segment store.
+# Segments that are decoded at once where memory is short: four chunks.
+_FEW = 64
+# Below this nothing is said of where the signal lies.
+_WORTH_A_LINE = 10**9
+
+
+def load(path: Path, *, cache: Path | None = None, memory: int | None = None) -> Segments:
+    """Read a segment store; see :func:`load_all`.
 
     Parameters
     ----------
     path : Path
         The ``.zarr`` folder.
     cache : Path or None
-        None: the signal is decoded into memory. A folder: it is decoded once into ``<cache>/<digest>.npy`` and mapped
-        from there read-only, so that only the segments in use take memory.
+        A folder: the signal is decoded into ``<cache>/<digest>.npy``, which stays there, and read from it in any case.
+    memory : int or None
+        Bytes that the signal may take; None: :func:`eegpipe.memory.allowed_bytes`.
 
     Raises
     ------
     UsageProblem
-        ``path`` is no segment store.
+        ``path`` is no segment store, or a decoded file has no room.
     DataProblem
         The signal holds NaN, which is also how a lost shard file reads.
     """
-    from eegpipe.store import open_store, store_digest
+    if cache is not None:
+        return _load(Path(path), (Path(cache), True))
+    return load_all([path], memory=memory)[0]
 
-    path = Path(path)
+
+def load_all(paths: Sequence[Path], *, memory: int | None = None) -> list[Segments]:
+    """Read the stores of one training.
+
+    Signals are decoded into memory, the smallest first, as long as their sum stays below ``memory`` bytes; the others
+    are decoded into files that are read batch by batch. A line on standard error says so where it matters. Results do
+    not depend on it.
+
+    Raises
+    ------
+    UsageProblem, DataProblem
+        As :func:`load`.
+    """
+    from eegpipe.decoded import cache_folder
+    from eegpipe.memory import allowed_bytes
+    from eegpipe.progress import say
+    from eegpipe.store import open_store
+
+    paths = [Path(path) for path in paths]
+    allowed = allowed_bytes() if memory is None else memory
+    sizes = []
+    for path in paths:
+        with open_store(path) as store:
+            sizes.append(4 * math.prod(store["eeg"].shape))
+    left = allowed
+    resident = [False] * len(paths)
+    for index in sorted(range(len(paths)), key=lambda index: sizes[index]):
+        resident[index] = sizes[index] <= left
+        left -= sizes[index] if resident[index] else 0
+    folder = cache_folder()
+    streamed = [index for index, here in enumerate(resident) if not here]
+    if streamed or sum(sizes) > _WORTH_A_LINE:
+        text = f"Segments: {(allowed - left) / 1e9:.1f} GB in memory, {allowed / 1e9:.1f} GB allowed"
+        if streamed:
+            names = ", ".join(paths[index].stem for index in streamed)
+            text += f"; {names} ({sum(sizes[index] for index in streamed) / 1e9:.1f} GB) streamed from {folder[0]}"
+        say(text)
+    return [_load(path, None if here else folder) for path, here in zip(paths, resident, strict=True)]
+
+
+def _load(path: Path, folder: tuple[Path, bool] | None) -> Segments:
+    """``folder``: where the decoded file lies and whether it stays; None: into memory."""
+    from eegpipe.decoded import stream
+    from eegpipe.progress import bar
+    from eegpipe.store import SHARD_SEGMENTS, open_store, store_digest
+
     with open_store(path) as store:
         digest = store_digest(path)
         attributes = store.attrs
         columns = {name: store[name].to_numpy() for name in PER_SEGMENT if name != "eeg"}
-        if cache is None:
-            eeg = np.empty(store["eeg"].shape, np.float32)
-            _decode(store["eeg"], eeg, path.name)
+        shape = store["eeg"].shape
+        if folder is None:
+            eeg = np.empty(shape, np.float32)
+            at = 0
+            for block in _blocks(store["eeg"], SHARD_SEGMENTS, path.name):
+                eeg[at : at + len(block)] = block
+                at += len(block)
         else:
-            eeg = _mapped(store["eeg"], cache, digest, path.name)
+
+            def blocks() -> Iterator[np.ndarray]:
+                with bar(f"Decoding {path.name}", shape[0]) as advance:
+                    for block in _blocks(store["eeg"], _FEW, path.name):
+                        yield block
+                        advance(len(block))
+
+            eeg = stream(blocks, shape, digest, folder[0], stays=folder[1])
         return Segments(
             dataset=attributes["dataset"],
             windowing=attributes["windowing"],
@@ -146,33 +234,15 @@ def load(path: Path, *, cache: Path | None = None) -> Segments:
         )
 
 
-def _decode(variable: xarray.DataArray, out: np.ndarray, name: str) -> None:
-    """Whole shards, one after the other, straight to their place in ``out``."""
-    from eegpipe.store import SHARD_SEGMENTS
-
-    for start in range(0, len(out), SHARD_SEGMENTS):
-        shard = variable[start : start + SHARD_SEGMENTS].to_numpy()
-        if not np.isfinite(shard).all():
+def _blocks(variable: xarray.DataArray, size: int, name: str) -> Iterator[np.ndarray]:
+    """The signal from the start on, ``size`` segments at a time."""
+    for start in range(0, len(variable), size):
+        block = variable[start : start + size].to_numpy()
+        if not np.isfinite(block).all():
             raise DataProblem(
                 name,
-                f"NaN in segments {start} to {start + len(shard) - 1}",
+                f"NaN in segments {start} to {start + len(block) - 1}",
                 "finite signal",
                 "A file of the store is missing or damaged: restore it (dvc checkout) or run the segment stage again.",
             )
-        out[start : start + SHARD_SEGMENTS] = shard
-
-
-def _mapped(variable: xarray.DataArray, cache: Path, digest: str, name: str) -> np.ndarray:
-    target = cache / f"{digest}.npy"
-    if not target.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
-        # Two jobs may decode the same store at the same time: each into its own file, the last rename wins.
-        partial = cache / f".{digest}.{os.getpid()}.npy"
-        try:
-            array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=variable.shape)
-            _decode(variable, array, name)
-            array.flush()
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
-    return np.load(target, mmap_mode="r")
+        yield block

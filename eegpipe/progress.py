@@ -18,6 +18,11 @@ class Advance(Protocol):
     def __call__(self, steps: int = 1, *, note: str = "") -> None: ...
 
 
+def say(text: str) -> None:
+    """A line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
 @contextmanager
 def bar(title: str, total: int, *, done: int = 0, silent: bool = False) -> Iterator[Advance]:
     """Progress of ``total`` steps on standard error, with pieces done, a note and the time that is left.
@@ -75,7 +80,7 @@ class _Lines:
         if self.done > self.earlier:
             left_s = (now_s - self.start_s) / (self.done - self.earlier) * (self.total - self.done)
             parts.append(f"about {_duration(left_s)} left")
-        print(", ".join(parts), file=sys.stderr, flush=True)
+        say(", ".join(parts))
 
 
 def _duration(seconds: float) -> str:

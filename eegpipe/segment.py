@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
-from annotated_types import Gt
+from annotated_types import Ge, Gt, Le
 
 from eegpipe.channels import REFERENCES, canonical
 from eegpipe.errors import DataProblem, UsageProblem
@@ -59,6 +59,9 @@ class WindowingSettings:
     of_dataset: dict[str, tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]]] = field(default_factory=dict)
     # Stored type. float16 halves the size and keeps three digits.
     dtype: Literal["float32", "float16"] = "float32"
+    # Bits of float32's mantissa that are stored, of 23; the others are rounded to zeros, which compress. With 11 the
+    # error is at most 1/4096 of the value, with 23 nothing is lost. float16 has 10.
+    mantissa_bits: Annotated[int, Ge(1), Le(23)] = 11
 
     def __post_init__(self) -> None:
         low, high = self.band_hz
@@ -166,6 +169,7 @@ def segment_dataset(clean: Path, out: Path, *, windowing: str, settings: Windowi
         rate_hz=rate_hz,
         labels=about.labels,
         dtype=settings.dtype,
+        mantissa_bits=settings.mantissa_bits,
         attributes={
             "band_hz": list(settings.band_hz),
             "window_s": settings.window_s,

@@ -36,6 +36,8 @@ SCHEMA_VERSION = 1
 # shards of some hundred read sequentially at 0.5-1 GB/s and leave a handful of files for DVC to hash.
 CHUNK_SEGMENTS = 16
 SHARD_SEGMENTS = 256
+# Of float32, without the leading one that is not stored.
+MANTISSA_BITS = 23
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class StoreHeader:
     rate_hz: float
     labels: tuple[str, ...]
     dtype: str = "float32"  # or "float16"
+    # Bits of float32's mantissa that are kept, the nearest value with zeros in the others is stored; 23: all.
+    mantissa_bits: int = MANTISSA_BITS
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -180,9 +184,12 @@ def _empty(folder: Path) -> None:
 class _Shards:
     """The signal array: collects segments and writes them one whole shard at a time."""
 
-    def __init__(self, group: zarr.Group, first: TrialSegments, dtype: str) -> None:
+    def __init__(self, group: zarr.Group, first: TrialSegments, header: StoreHeader) -> None:
         from zarr.codecs import BloscCodec
 
+        dtype = header.dtype
+        self.bits = header.mantissa_bits if dtype == "float32" else MANTISSA_BITS
+        rounded = {} if self.bits == MANTISSA_BITS else {"mantissa_bits": self.bits}
         _, n_channels, n_times = first.eeg.shape
         self.array = group.create_array(
             "eeg",
@@ -193,7 +200,7 @@ class _Shards:
             compressors=BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=np.dtype(dtype).itemsize),
             fill_value=float("nan"),  # a shard that got lost must not read as silence
             dimension_names=("segment", "channel", "time"),
-            attributes={"long_name": "EEG", "units": "uV", "coordinates": " ".join(_COORDINATES)},
+            attributes={"long_name": "EEG", "units": "uV", "coordinates": " ".join(_COORDINATES), **rounded},
         )
         self.buffer = np.empty((SHARD_SEGMENTS, n_channels, n_times), dtype)
         self.held = 0
@@ -203,7 +210,10 @@ class _Shards:
         taken = 0
         while taken < len(eeg):
             count = min(len(eeg) - taken, SHARD_SEGMENTS - self.held)
-            self.buffer[self.held : self.held + count] = eeg[taken : taken + count]
+            here = self.buffer[self.held : self.held + count]
+            here[...] = eeg[taken : taken + count]
+            if self.bits < MANTISSA_BITS:
+                keep_mantissa(here, self.bits)
             self.held, taken = self.held + count, taken + count
             if self.held == SHARD_SEGMENTS:
                 self.flush()
@@ -214,6 +224,18 @@ class _Shards:
             self.array.resize((end, *self.array.shape[1:]))
             self.array[self.written : end] = self.buffer[: self.held]
             self.held, self.written = 0, end
+
+
+def keep_mantissa(values: np.ndarray, bits: int) -> None:
+    """Round float32 in place to the nearest number with so many mantissa bits, of two equally near ones to the even.
+
+    The error is at most 2**-(bits + 1) of the value, and zeros compress. ``values`` : contiguous, finite.
+    """
+    lost = np.uint32(MANTISSA_BITS - bits)
+    pattern = values.view(np.uint32)
+    # Below one half rounds down, above up; at exactly one half the last kept bit decides.
+    pattern += ((pattern >> lost) & np.uint32(1)) + np.uint32((1 << (int(lost) - 1)) - 1)
+    pattern &= np.uint32(2**32 - (1 << int(lost)))
 
 
 # Stored variable -> (dims, dtype, attributes); "eeg" apart.
@@ -276,7 +298,7 @@ def _fill(folder: Path, name: str, trials: Iterable[TrialSegments], header: Stor
         count = len(trial.eeg)
         too_short += count == 0
         if first is None or shards is None:
-            first, shards = trial, _Shards(group, trial, header.dtype)
+            first, shards = trial, _Shards(group, trial, header)
         _check(trial, first, header, where)
         shards.append(trial.eeg)
         columns["stimulus_time"].extend(trial.stimulus_time)

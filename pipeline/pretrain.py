@@ -26,13 +26,13 @@ def main(
     mix = params.mixes[method][params.size] if params.sources is None else params.sources
     learned = [dataset for dataset in mix if dataset != target or params.pretrain_on_target]
     # Only here: the process that starts the others needs no torch.
-    from eegpipe.loader import load
+    from eegpipe.loader import load_all
     from eegpipe.store import channel_names
     from eegpipe.train import pretrain
 
     with processes.join(runtime.device) as group:
         pretrain(
-            [load(Path(segments) / f"{dataset}.zarr") for dataset in learned],
+            load_all([Path(segments) / f"{dataset}.zarr" for dataset in learned]),
             Path(out),
             config=chosen.model,
             settings=chosen.training,

@@ -25,6 +25,7 @@ NO_EFFECT_ON_RESULTS = {
     "eegpipe/__init__.py",
     "eegpipe/cli.py",
     "eegpipe/errors.py",
+    "eegpipe/memory.py",
     "eegpipe/params.py",
     "eegpipe/parallel.py",
     "eegpipe/processes.py",

@@ -1,11 +1,15 @@
 """Segments in memory equal what was written, whichever way they are read."""
 
+import gc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_store import CHANNELS, HEADER, make_trials
 
+from eegpipe.decoded import Streamed
 from eegpipe.errors import DataProblem, UsageProblem
-from eegpipe.loader import PER_SEGMENT, load
+from eegpipe.loader import PER_SEGMENT, load, load_all
 from eegpipe.store import SHARD_SEGMENTS, StoreHeader, store_digest, write_store
 
 
@@ -85,3 +89,45 @@ def test_a_lost_shard_is_an_error_and_not_silence(tmp_path):
 def test_no_store_is_a_usage_problem(tmp_path):
     with pytest.raises(UsageProblem, match="no segment store"):
         load(tmp_path)
+
+
+def test_what_fits_lies_in_memory_and_the_rest_is_streamed(path, tmp_path, monkeypatch, capfd):
+    write_store(tmp_path / "small.zarr", make_trials(n_segments=5), HEADER)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    plain, small = load_all([path, tmp_path / "small.zarr"], memory=10**9)
+    assert type(plain.eeg) is type(small.eeg) is np.ndarray
+    assert capfd.readouterr().err == ""
+    streamed, same = load_all([path, tmp_path / "small.zarr"], memory=small.eeg.nbytes + 1)
+    said = capfd.readouterr().err
+    assert "seed (" in said
+    assert f"streamed from {tmp_path}/cache/eegpipe" in said
+    assert type(streamed.eeg) is Streamed
+    assert type(same.eeg) is np.ndarray
+    for name in PER_SEGMENT:
+        np.testing.assert_array_equal(getattr(plain, name), getattr(streamed, name))
+    assert streamed.digest == plain.digest
+    assert [file.name for file in (tmp_path / "cache/eegpipe").iterdir()] == [f"{plain.digest}.npy"]
+    del streamed
+    gc.collect()
+    assert list((tmp_path / "cache/eegpipe").iterdir()) == []
+    monkeypatch.setenv("EEGPIPE_MEMORY", "0MB")
+    monkeypatch.setenv("EEGPIPE_CACHE", str(tmp_path / "named"))
+    assert type(load(path).eeg) is Streamed
+    gc.collect()
+    assert [file.name for file in (tmp_path / "named").iterdir()] == [f"{plain.digest}.npy"]
+
+
+def test_windows_are_gathered_into_an_array_that_is_there(path, tmp_path):
+    rows = np.array([5, 0, 5, 11])
+    for segments in (load(path), load(path, cache=tmp_path)):
+        out = np.full((6, *segments.eeg.shape[1:]), np.nan, np.float32)
+        taken = segments.windows(rows, out)
+        assert np.shares_memory(taken, out)
+        np.testing.assert_array_equal(taken, segments.eeg[rows])
+        np.testing.assert_array_equal(segments.windows(rows), taken)
+        assert np.isnan(out[4:]).all()
+        assert segments.windows(rows[:0], out).shape == (0, *segments.eeg.shape[1:])
+        with pytest.raises(IndexError):
+            segments.windows(np.array([len(segments)]), out)
+    double = replace(segments, eeg=segments.eeg.astype(np.float64))
+    np.testing.assert_array_equal(double.windows(rows, out), taken)

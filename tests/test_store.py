@@ -13,7 +13,16 @@ import pytest
 
 from eegpipe import affect, channels
 from eegpipe.errors import DataProblem, UsageProblem
-from eegpipe.store import SHARD_SEGMENTS, StoreHeader, TrialSegments, natural_key, open_store, store_digest, write_store
+from eegpipe.store import (
+    SHARD_SEGMENTS,
+    StoreHeader,
+    TrialSegments,
+    keep_mantissa,
+    natural_key,
+    open_store,
+    store_digest,
+    write_store,
+)
 
 HEADER = StoreHeader("seed", "mdjpt", 125.0, ("negative", "neutral", "positive"), attributes={"simulated": True})
 CHANNELS = ("Fp1", "Cz", "O2")
@@ -214,3 +223,47 @@ def test_another_folder_is_never_replaced(tmp_path):
 
 def test_natural_order():
     assert sorted(["sub-10", "sub-9", "a", "1", "02"], key=natural_key) == ["1", "02", "a", "sub-9", "sub-10"]
+
+
+@pytest.mark.parametrize("bits", [1, 10, 11, 22])
+def test_a_short_mantissa_is_the_nearest_number_that_has_one(bits):
+    rng = np.random.default_rng(4)
+    values = (rng.normal(0, 20, 20_000) * 10.0 ** rng.integers(-6, 6, 20_000)).astype(np.float32)
+    values[:4] = 0.0, -0.0, 1e-40, np.finfo(np.float32).tiny
+    rounded = values.copy()
+    keep_mantissa(rounded, bits)
+    assert not (rounded.view(np.uint32) & np.uint32(2 ** (23 - bits) - 1)).any()
+    normal = np.abs(values) >= np.finfo(np.float32).tiny
+    assert (np.abs(rounded - values)[normal] <= 2.0 ** -(bits + 1) * np.abs(values)[normal]).all()
+    # Against numpy's own nearest, where it has such a type.
+    if bits == 10:
+        inside = (np.abs(values) < 6e4) & (np.abs(values) > 1e-4)
+        np.testing.assert_array_equal(rounded[inside], values[inside].astype(np.float16).astype(np.float32))
+    again = rounded.copy()
+    keep_mantissa(again, bits)
+    np.testing.assert_array_equal(again, rounded)
+
+
+def test_ties_go_to_the_even_neighbour():
+    values = np.array([1 + 2**-12, 1 + 3 * 2**-12, -1 - 2**-12, 2 - 2**-13], np.float32)
+    keep_mantissa(values, 11)
+    assert values.tolist() == [1.0, 1 + 2**-10, -1.0, 2.0]
+
+
+def test_a_store_with_a_short_mantissa_says_so_and_is_smaller(tmp_path):
+    for name, bits, dtype in (("all", 23, "float32"), ("some", 11, "float32"), ("half", 11, "float16")):
+        header = replace(HEADER, mantissa_bits=bits, dtype=dtype)
+        write_store(tmp_path / f"{name}.zarr", make_trials(n_segments=100, n_times=200), header)
+    size = {path.stem: sum(file.stat().st_size for file in path.rglob("c/**/*")) for path in tmp_path.iterdir()}
+    assert size["some"] < 0.65 * size["all"]
+    with open_store(tmp_path / "all.zarr") as exact, open_store(tmp_path / "some.zarr") as data:
+        assert "mantissa_bits" not in exact["eeg"].attrs
+        assert data["eeg"].attrs["mantissa_bits"] == 11
+        assert data["eeg"].dtype == np.float32
+        expected = exact["eeg"].values.copy()
+        keep_mantissa(expected, 11)
+        np.testing.assert_array_equal(data["eeg"].values, expected)
+    with open_store(tmp_path / "half.zarr") as data:
+        assert "mantissa_bits" not in data["eeg"].attrs
+        written = np.concatenate([trial.eeg for trial in make_trials(n_segments=100, n_times=200)])
+        np.testing.assert_array_equal(data["eeg"].values, written.astype(np.float16))

@@ -5,7 +5,10 @@ The projection is a fixed matrix per list of channels, so that any data set of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -30,6 +33,8 @@ RELEASED_FIRST = {
 
 # Samples beyond this many medians of |x| are artefacts and do not count for a subject's mean and spread.
 OUTLIER_MEDIANS = 30.0
+# Windows whose scale is taken at once: bounds memory. Part of the result in its last digits.
+_BLOCK = 256
 
 
 def neighbour_ranking(name: str, ranking: Literal["distance", "released"] = "distance") -> tuple[str, ...]:
@@ -112,19 +117,70 @@ def amplitude(eeg: np.ndarray, *, where: str = "eeg") -> tuple[float, float]:
     DataProblem
         If there are values that are no finite numbers, or the signal is flat.
     """
-    magnitude = np.abs(eeg)
-    bad = int(eeg.size - np.count_nonzero(np.isfinite(magnitude)))
+    return amplitude_of_blocks(lambda: iter([eeg]), where=where)
+
+
+def amplitude_of_blocks(blocks: Callable[[], Iterator[np.ndarray]], *, where: str = "eeg") -> tuple[float, float]:
+    """:func:`amplitude` of a signal that is not in memory as a whole.
+
+    ``blocks`` gives its pieces, float32 for more than one; they are passed several times. The median is exact. How the
+    signal is cut changes the last digits of the sums, so it must not depend on the machine.
+    """
+    bad = sum(int(block.size - np.count_nonzero(np.isfinite(block))) for block in blocks())
     if bad:
         raise DataProblem(
             where, f"{bad} values that are not finite", "finite microvolts", "Clean and segment the data again."
         )
-    kept = eeg[magnitude < OUTLIER_MEDIANS * np.median(magnitude)]
-    spread = float(kept.std(dtype=np.float64)) if kept.size else 0.0
+    limit = OUTLIER_MEDIANS * _median_magnitude(blocks)
+    count, mean, squares = 0, 0.0, 0.0
+    for block in blocks():
+        kept = block[np.abs(block) < limit].astype(np.float64)
+        if not kept.size:
+            continue
+        # Sums of squared distances to each block's own mean, joined as in Chan, Golub and LeVeque (1983).
+        own = float(kept.mean())
+        total = count + kept.size
+        squares += float(np.square(kept - own).sum()) + (own - mean) ** 2 * count * kept.size / total
+        mean += (own - mean) * kept.size / total
+        count = total
+    spread = math.sqrt(squares / count) if count else 0.0
     if spread == 0.0:
         raise DataProblem(
             where, "a flat signal", "a signal that varies", "Leave the subject out or look at its cleaned recording."
         )
-    return float(kept.mean(dtype=np.float64)), spread
+    return mean, spread
+
+
+def _median_magnitude(blocks: Callable[[], Iterator[np.ndarray]]) -> np.floating:
+    """The median of ``|x|``, as numpy.median takes it of the whole."""
+    first = list(islice(blocks(), 2))
+    if len(first) == 1:
+        return np.median(np.abs(first[0]))
+    # Bit patterns of positive floats are ordered as their values: count upper halves, then lower halves in the one or
+    # two bins that hold the middle.
+    upper = np.zeros(1 << 16, np.int64)
+    for block in blocks():
+        upper += np.bincount(_pattern(block) >> np.uint32(16), minlength=len(upper))
+    total = int(upper.sum())
+    ends = np.cumsum(upper)
+    ranks = [(total - 1) // 2, total // 2]
+    bins = [int(np.searchsorted(ends, rank, side="right")) for rank in ranks]
+    lower = {one: np.zeros(1 << 16, np.int64) for one in bins}
+    for block in blocks():
+        pattern = _pattern(block)
+        high = pattern >> np.uint32(16)
+        for one, counts in lower.items():
+            counts += np.bincount(pattern[high == one] & np.uint32(0xFFFF), minlength=len(counts))
+    middle = []
+    for rank, one in zip(ranks, bins, strict=True):
+        inside = rank - int(ends[one] - upper[one])
+        low = int(np.searchsorted(np.cumsum(lower[one]), inside, side="right"))
+        middle.append(np.uint32((one << 16) | low))
+    return np.mean(np.array(middle, np.uint32).view(np.float32))
+
+
+def _pattern(block: np.ndarray) -> np.ndarray:
+    return np.abs(np.ascontiguousarray(block, np.float32)).ravel().view(np.uint32)
 
 
 class MontageWindows:
@@ -140,16 +196,27 @@ class MontageWindows:
         matrix = channel_projection(segments.channels, ranking, where=f"{segments.dataset}: channels")
         self._inside = np.flatnonzero(matrix.any(axis=0))
         self._matrix = matrix[:, self._inside]
+        self._buffer = np.empty((0, *segments.eeg.shape[1:]), np.float32)  # taken again for every batch
         self._scale = {
-            int(subject): amplitude(
-                segments.eeg[segments.subject == subject][:, self._inside],
+            int(subject): amplitude_of_blocks(
+                partial(self._blocks, np.flatnonzero(segments.subject == subject)),
                 where=f"{segments.dataset}: subject {segments.subject_names[subject]}",
             )
             for subject in np.unique(segments.subject)
         }
 
+    def _blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        for start in range(0, len(rows), _BLOCK):
+            yield self.segments.eeg[rows[start : start + _BLOCK]][:, self._inside]
+
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """Windows of the named segments, float32, (len(rows), 60, time)."""
-        eeg = np.asarray(self.segments.eeg[rows][:, self._inside], dtype=np.float32)
+        """Windows of the named segments, float32, (len(rows), 60, time). For one thread at a time."""
+        if len(rows) > len(self._buffer):
+            self._buffer = np.empty((len(rows), *self.segments.eeg.shape[1:]), np.float32)
+        eeg = self.segments.windows(rows, self._buffer)
+        if len(self._inside) < eeg.shape[1]:
+            eeg = eeg[:, self._inside]
         scale = np.array([self._scale[int(subject)] for subject in self.segments.subject[rows]], dtype=np.float32)
-        return np.matmul(self._matrix, (eeg - scale[:, :1, None]) / scale[:, 1:, None])
+        eeg -= scale[:, :1, None]
+        eeg /= scale[:, 1:, None]
+        return np.matmul(self._matrix, eeg)
