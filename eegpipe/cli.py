@@ -380,14 +380,14 @@ def pretrain(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "cpu",
     processes: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
             envvar="EEGPIPE_PROCESSES",
             help="Processes that share the draws of a step, with cuda on a GPU each; the result is the same. torchrun "
-            "can start them too.",
+            "can start them too. Default: on a CPU one a core, if the draws can be shared evenly; on a GPU one.",
         ),
-    ] = 1,
+    ] = None,
     curve: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the losses here, after every epoch.")
     ] = None,
@@ -399,15 +399,14 @@ def pretrain(
     interrupted. Without --params: the papers' sizes.
     """
     from eegpipe.methods import get
-    from eegpipe.processes import check_share, join, start, started
+    from eegpipe.processes import how_many, join, start, started
 
     known = get(method)
     chosen = _params(params)
     size = _of_method(chosen, method) if chosen else None
     settings = size.training if size else known.training()
-    if processes > 1 and not started():
-        check_share(settings.draws_per_step, processes)
-        return start(processes)
+    if not started() and (count := how_many(processes, settings.draws_per_step, device)) > 1:
+        return start(count)
     from eegpipe.loader import load_all
     from eegpipe.store import channel_names
     from eegpipe.train import pretrain as run
@@ -446,6 +445,7 @@ def evaluate(
     model: Annotated[Path | None, typer.Option(help="Folder of a pre-trained model.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "cpu",
+    workers: Workers = None,
     params: ParamsFile = None,
 ) -> int:
     """Test a method on a target under stored splits.
@@ -476,6 +476,7 @@ def evaluate(
         **own,
         seed=seed,
         device=device,
+        workers=workers,
     )
     return results([out])
 

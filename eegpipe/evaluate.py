@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eegpipe import methods, progress
+from eegpipe import forked, methods, progress
 from eegpipe.audit import assert_alone
 from eegpipe.errors import UsageProblem, did_you_mean
 from eegpipe.finetune import SUFFIX, WORDS, FineTuner, Trainer, fine_tuner
@@ -67,11 +67,12 @@ def evaluate_target(
     baseline: BaselineSettings | None = None,
     seed: int = 0,
     device: str = "cpu",
+    workers: int | None = None,
 ) -> dict[str, Any]:
     """:func:`evaluate` from files: a segment store, a folder of manifests, the folder of a pre-trained model.
 
     ``finetune``, ``graph``: settings of a method that is fine-tuned; None: its paper's. ``device``: where an encoder or
-    a network of a baseline computes.
+    a network of a baseline computes. ``workers``: processes that share the folds on a CPU; None: one a core.
     """
     from eegpipe.loader import load
 
@@ -108,9 +109,17 @@ def evaluate_target(
         baseline=baseline,
         seed=seed,
         device=device,
+        workers=_processes(workers, device, settings),
         model_files=model_files,
         not_applicable=_reasons(splits / "not_applicable.tsv"),
     )
+
+
+def _processes(asked: int | None, device: str, settings: EvaluateSettings) -> int:
+    """One on a GPU, which a copy of a process cannot use, and where each would use several threads itself."""
+    if not device.startswith("cpu") or settings.encoder_threads > 1:
+        return 1
+    return asked or forked.cores()
 
 
 def _reasons(path: Path) -> dict[str, str]:
@@ -133,6 +142,7 @@ def evaluate(
     baseline: BaselineSettings | None = None,
     seed: int = 0,
     device: str = "cpu",
+    workers: int = 1,
     model_files: Mapping[str, str] | None = None,
     not_applicable: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -157,6 +167,8 @@ def evaluate(
         Of the classifier's weights and batches and of the bootstrap; who is tested is the split's own.
     device : str
         Where the networks of baselines on raw windows compute.
+    workers : int
+        Processes that share the folds; no result depends on it. Only with everything on the CPU.
     model_files : mapping or None
         Digests of ``MODEL_FILES``, the files that the encoder was read from; the weights' one names the model. Default:
         the digest of its manifest does.
@@ -211,7 +223,7 @@ def evaluate(
     results = []
     with progress.bar(f"evaluate {method} on {target.dataset}", sum(len(one.folds) for one in splits)) as advance:
         for one in splits:
-            results.append(predict(one, target, features, settings, seed, advance))
+            results.append(predict(one, target, features, settings, seed, advance, workers))
     protocols = {result.split.protocol: entry(result, target, settings, seed) for result in results}
     written = write_plots(out_plots, results, target, protocols)
     weights = (model_files or {}).get("weights.safetensors")

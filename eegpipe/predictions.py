@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
-from eegpipe import audit, metrics, progress
+from eegpipe import audit, forked, metrics, progress
 from eegpipe.errors import DataProblem
 from eegpipe.features import lds_smooth, online_normalise, priors, streams, trials
 from eegpipe.fingerprint import digest
@@ -130,15 +131,26 @@ class FeatureCache:
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """(len(rows), d) float64. ``rows`` : positions of all segments of a part, ascending."""
         pieces = []
-        for subject in np.unique(self.segments.subject[rows]):
-            mine = rows[self.segments.subject[rows] == subject]
-            together = mine if self.by_part else np.flatnonzero(self.segments.subject == subject)
+        for mine, together in self._pieces(rows):
             key = together.tobytes()
             if key not in self._known:
                 self._known[key] = self._compute(together)
             pieces.append((mine, self._known[key][np.searchsorted(together, mine)]))
         order = np.argsort(np.concatenate([mine for mine, _ in pieces]))
         return np.concatenate([values for _, values in pieces])[order].astype(np.float64)
+
+    def fill(self, parts: Sequence[np.ndarray], workers: int) -> None:
+        """Compute what these parts will ask for, in so many processes."""
+        wanted = {together.tobytes(): together for rows in parts for _, together in self._pieces(rows)}
+        missing = [key for key in wanted if key not in self._known]
+        values = forked.in_order(lambda number: self._compute(wanted[missing[number]]), len(missing), workers)
+        self._known |= zip(missing, values, strict=True)
+
+    def _pieces(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """For each subject its segments among ``rows``, and those that are given to the encoder together."""
+        for subject in np.unique(self.segments.subject[rows]):
+            mine = rows[self.segments.subject[rows] == subject]
+            yield mine, mine if self.by_part else np.flatnonzero(self.segments.subject == subject)
 
     def _compute(self, rows: np.ndarray) -> np.ndarray:
         chosen = self.segments.select(rows)
@@ -169,6 +181,17 @@ class Predictions:
     curves: list[list[tuple[float, float | None]]]
 
 
+@dataclass(frozen=True, eq=False)
+class _Answered:
+    """One fold. rows, truth, probabilities: of its test part; chance: of guessing; curve: of training."""
+
+    rows: np.ndarray
+    truth: np.ndarray
+    probabilities: np.ndarray
+    chance: dict[str, float]
+    curve: list[tuple[float, float | None]]
+
+
 def predict(
     split: Split,
     segments: Segments,
@@ -176,70 +199,90 @@ def predict(
     settings: EvaluateSettings,
     seed: int,
     advance: progress.Advance,
+    workers: int = 1,
 ) -> Predictions:
     """Train, or look up neighbours, in every fold of ``split`` and predict its test part; one ``advance`` a fold.
 
     ``features``: of a frozen encoder, for the classifier that all methods share or the head that comes with them; or a
-    method's own training; or what needs labels only.
+    method's own training; or what needs labels only. ``workers``: processes that share the folds; no result depends on
+    their number.
     """
-    plan = PROTOCOLS[split.protocol]
     classes = find_classes(segments, split.settings["target"])
-    n_classes = len(classes.names)
     groups = group_names(split)
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in ("group", "fold", "row", "truth", "probabilities")}
-    chances: list[tuple[str, int, dict[str, float]]] = []
-    curves = []
-    for number, fold in enumerate(split.folds):
-        rows = {part: fold_rows(fold, part, segments, classes) for part in ("train", "validation", "test")}
-        for part in ("train", "test"):
-            if not len(rows[part]):
-                cure = "Cut shorter windows or steps, or use a protocol that draws whole trials."
-                where = f"{split.protocol} on {segments.dataset}, fold {fold.name}"
-                raise DataProblem(f"{where}: {part} part", "no segment", "at least one", cure)
-        y = {part: classes.of_segment[positions] for part, positions in rows.items()}
-        fold_seed = int(digest(seed, fold.name)[:8], 16)
-        uses = _uses(split, segments, rows["test"], features, settings)
-        if isinstance(features, FeatureCache):
-            raw = {part: features(positions) for part, positions in rows.items() if len(positions)}
-            x = _treated(raw, rows, segments, settings, published=plan.as_mdjpt)
-            if features.head is None:
-                answer, curve = _shared_classifier(split, fold, x, y, n_classes, settings, fold_seed)
-            else:
-                answer, curve = _own_head(features.head, segments, rows, x, y, n_classes, fold_seed)
-            probabilities = answer(x["test"])
-            if not number:
-                _probe_treatment(raw, rows, segments, settings, uses, x, answer, probabilities, split)
-        elif isinstance(features, ClassShares):
-            probabilities, curve = features.probabilities(y["train"], n_classes, len(rows["test"])), []
-        else:
-            chosen = {part: segments.select(positions) for part, positions in rows.items()}
-            watch = (chosen["validation"], y["validation"]) if len(y["validation"]) else None
-            fitted = features.fit(chosen["train"], y["train"], n_classes, watch, fold_seed)
-            probabilities, curve = fitted.probabilities(chosen["test"]), list(fitted.curve)
-            if not number:
-                where = f"{split.protocol} on {segments.dataset}"
-                audit.assert_answers_apart(fitted, chosen["test"], probabilities, features.across, where)
-        if curve:
-            curves.append(curve)
-        count = len(rows["test"])
-        columns["group"].append(np.full(count, groups.index(fold.group)))
-        columns["fold"].append(np.full(count, number))
-        columns["row"].append(rows["test"])
-        columns["truth"].append(y["test"])
-        columns["probabilities"].append(probabilities)
-        guess = metrics.chance(class_prior(y["train"], n_classes), class_prior(y["test"], n_classes))
-        chances.append((fold.group, count, guess))
-        advance(note=split.protocol)
-    joined = {name: np.concatenate(values) for name, values in columns.items()}
+
+    def one(number: int) -> _Answered:
+        return _predict_fold(split, number, segments, classes, features, settings, seed)
+
+    if isinstance(features, FeatureCache):  # once for all processes
+        features.fill(
+            [
+                fold_rows(fold, part, segments, classes)
+                for fold in split.folds
+                for part in ("train", "validation", "test")
+            ],
+            workers,
+        )
+    answered = forked.in_order(one, len(split.folds), workers, partial(advance, note=split.protocol))
+    chances = [(fold.group, len(a.rows), a.chance) for fold, a in zip(split.folds, answered, strict=True)]
+    counts = [len(a.rows) for a in answered]
+    rows = np.concatenate([a.rows for a in answered])
     # As they are stored: whoever computes a metric again from the file must find the same digits.
-    joined["probabilities"] = joined["probabilities"].astype(np.float32).astype(np.float64)
+    probabilities = np.concatenate([a.probabilities for a in answered]).astype(np.float32).astype(np.float64)
     return Predictions(
         split=split,
-        done=_uses(split, segments, joined["row"], features, settings),
-        **joined,
+        done=_uses(split, segments, rows, features, settings),
+        group=np.repeat([groups.index(fold.group) for fold in split.folds], counts),
+        fold=np.repeat(np.arange(len(split.folds)), counts),
+        row=rows,
+        truth=np.concatenate([a.truth for a in answered]),
+        probabilities=probabilities,
         chance=mean_chance(chances),
-        curves=curves,
+        curves=[a.curve for a in answered if a.curve],
     )
+
+
+def _predict_fold(
+    split: Split,
+    number: int,
+    segments: Segments,
+    classes: Classes,
+    features: FeatureCache | Trainer | ClassShares,
+    settings: EvaluateSettings,
+    seed: int,
+) -> _Answered:
+    """The ``number``-th fold. The first one of a split is also probed for what its row declares."""
+    plan, fold, n_classes = PROTOCOLS[split.protocol], split.folds[number], len(classes.names)
+    rows = {part: fold_rows(fold, part, segments, classes) for part in ("train", "validation", "test")}
+    for part in ("train", "test"):
+        if not len(rows[part]):
+            cure = "Cut shorter windows or steps, or use a protocol that draws whole trials."
+            where = f"{split.protocol} on {segments.dataset}, fold {fold.name}"
+            raise DataProblem(f"{where}: {part} part", "no segment", "at least one", cure)
+    y = {part: classes.of_segment[positions] for part, positions in rows.items()}
+    fold_seed = int(digest(seed, fold.name)[:8], 16)
+    uses = _uses(split, segments, rows["test"], features, settings)
+    if isinstance(features, FeatureCache):
+        raw = {part: features(positions) for part, positions in rows.items() if len(positions)}
+        x = _treated(raw, rows, segments, settings, published=plan.as_mdjpt)
+        if features.head is None:
+            answer, curve = _shared_classifier(split, fold, x, y, n_classes, settings, fold_seed)
+        else:
+            answer, curve = _own_head(features.head, segments, rows, x, y, n_classes, fold_seed)
+        probabilities = answer(x["test"])
+        if not number:
+            _probe_treatment(raw, rows, segments, settings, uses, x, answer, probabilities, split)
+    elif isinstance(features, ClassShares):
+        probabilities, curve = features.probabilities(y["train"], n_classes, len(rows["test"])), []
+    else:
+        chosen = {part: segments.select(positions) for part, positions in rows.items()}
+        watch = (chosen["validation"], y["validation"]) if len(y["validation"]) else None
+        fitted = features.fit(chosen["train"], y["train"], n_classes, watch, fold_seed)
+        probabilities, curve = fitted.probabilities(chosen["test"]), list(fitted.curve)
+        if not number:
+            where = f"{split.protocol} on {segments.dataset}"
+            audit.assert_answers_apart(fitted, chosen["test"], probabilities, features.across, where)
+    guess = metrics.chance(class_prior(y["train"], n_classes), class_prior(y["test"], n_classes))
+    return _Answered(rows["test"], y["test"], probabilities, guess, list(curve))
 
 
 # Treated features of a test part, (n, d), to probabilities, (n, class).

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eegpipe.errors import UsageProblem
+from eegpipe.forked import cores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,6 +123,21 @@ def check_share(draws_per_step: int, count: int) -> None:
             f"multiple of {count}. Set another draws_per_step (it is part of the result: a step averages over so many "
             "draws), or use another number of processes."
         )
+
+
+def how_many(asked: int | None, draws_per_step: int, device: str) -> int:
+    """How many processes to start: those asked for, else on a CPU one a core, as far as they share the draws evenly.
+
+    Raises
+    ------
+    UsageProblem
+        If as many as asked for cannot share the draws of a step.
+    """
+    if asked is not None:
+        check_share(draws_per_step, asked)
+        return asked
+    most = cores() if device.startswith("cpu") else 1
+    return max(count for count in range(1, max(most, 1) + 1) if draws_per_step % count == 0)
 
 
 def started() -> bool:

@@ -17,12 +17,13 @@ from eegpipe.errors import UsageProblem
 class Runtime:
     """workers: processes on this machine (None: as many as cores and memory allow). scheduler: address of a running
     Dask cluster, ``tcp://host:8786``, or ``slurm`` or ``slurm:FILE.yaml`` for jobs of Slurm. device: torch's name,
-    ``cpu``, ``cuda``, ``cuda:1``. processes: that share one pre-training (docs/training.md)."""
+    ``cpu``, ``cuda``, ``cuda:1``. processes: that share one pre-training (docs/training.md); None: one, but on a CPU as
+    many as cores, if they can share the draws of a step evenly."""
 
     workers: int | None = None
     scheduler: str | None = None
     device: str = "cpu"
-    processes: int = 1
+    processes: int | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Runtime:
@@ -31,7 +32,7 @@ class Runtime:
             workers=_count(environment, "EEGPIPE_WORKERS"),
             scheduler=environment.get("EEGPIPE_SCHEDULER") or None,
             device=environment.get("EEGPIPE_DEVICE") or "cpu",
-            processes=_count(environment, "EEGPIPE_PROCESSES") or 1,
+            processes=_count(environment, "EEGPIPE_PROCESSES"),
         )
 
 

@@ -21,6 +21,7 @@ def main(params: Params, runtime: Runtime, method: str, store: str, splits: str,
         baseline=params.baseline[params.size],
         seed=params.seed,
         device=runtime.device,
+        workers=runtime.workers,
     )
 
 

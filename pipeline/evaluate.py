@@ -23,6 +23,7 @@ def main(
         settings=params.evaluate[params.size],
         seed=params.seed,
         device=runtime.device,
+        workers=runtime.workers,
     )
 
 

@@ -27,6 +27,7 @@ def main(
         graph=own.graph if isinstance(own, ArtParams) else None,
         seed=params.seed,
         device=runtime.device,
+        workers=runtime.workers,
     )
 
 

@@ -1,6 +1,6 @@
 """Stage `pretrain`: one method on the data sets of its mix, without the target unless the settings ask for it.
 
-With EEGPIPE_PROCESSES, or under torchrun, several processes share the work and the result is the same.
+Where a step has several draws, processes share them (EEGPIPE_PROCESSES, torchrun); the result is the same.
 """
 
 import json
@@ -20,9 +20,10 @@ def main(
 ) -> int:
     sizes: dict[str, Mapping[Size, MethodParams]] = {"mdjpt": params.mdjpt, "emod": params.emod, "art": params.art}
     chosen = sizes[method][params.size]
-    if runtime.processes > 1 and not processes.started():
-        processes.check_share(chosen.training.draws_per_step, runtime.processes)
-        return processes.start(runtime.processes)
+    if not processes.started():
+        count = processes.how_many(runtime.processes, chosen.training.draws_per_step, runtime.device)
+        if count > 1:
+            return processes.start(count)
     mix = params.mixes[method][params.size] if params.sources is None else params.sources
     learned = [dataset for dataset in mix if dataset != target or params.pretrain_on_target]
     # Only here: the process that starts the others needs no torch.

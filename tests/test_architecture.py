@@ -29,6 +29,7 @@ NO_EFFECT_ON_RESULTS = {
     "eegpipe/params.py",
     "eegpipe/parallel.py",
     "eegpipe/processes.py",
+    "eegpipe/forked.py",
     "eegpipe/progress.py",
     "eegpipe/runtime.py",
     "eegpipe/terminal.py",

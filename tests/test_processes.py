@@ -16,10 +16,11 @@ import torch
 import yaml
 from test_methods import sources_of
 
+from eegpipe import processes
 from eegpipe.affect import Affect, AffectSource
 from eegpipe.errors import UsageProblem
 from eegpipe.loader import Segments
-from eegpipe.processes import ALONE, Group, check_share, join, started
+from eegpipe.processes import ALONE, Group, check_share, how_many, join, started
 from eegpipe.runtime import Runtime
 from eegpipe.store import StoreHeader, TrialSegments, write_store
 
@@ -118,6 +119,15 @@ class TestShare:
         with pytest.raises(UsageProblem, match="draws_per_step is 3, and 2 processes"):
             check_share(3, 2)
 
+    def test_as_many_as_cores_where_nobody_says(self, monkeypatch):
+        monkeypatch.setattr(processes, "cores", lambda: 4)
+        counts = {draws: how_many(None, draws, "cpu") for draws in (1, 2, 3, 6, 8)}
+        assert counts == {1: 1, 2: 2, 3: 3, 6: 3, 8: 4}
+        assert how_many(None, 8, "cuda") == 1
+        assert how_many(8, 8, "cuda") == 8
+        with pytest.raises(UsageProblem, match="draws_per_step is 3, and 2 processes"):
+            how_many(2, 3, "cpu")
+
     def test_pretrain_checks_too(self, tmp_path):
         with pytest.raises(UsageProblem, match="draws_per_step is 4, and 3 processes"):
             run("mdjpt", tmp_path, Group(0, 3))
@@ -144,7 +154,7 @@ class TestShare:
 
     def test_the_setting_of_the_machine(self):
         assert Runtime.from_environment({"EEGPIPE_PROCESSES": "2"}).processes == 2
-        assert Runtime.from_environment({}).processes == 1
+        assert Runtime.from_environment({}).processes is None
         with pytest.raises(UsageProblem, match="EEGPIPE_PROCESSES: found 'two'"):
             Runtime.from_environment({"EEGPIPE_PROCESSES": "two"})
 
