@@ -313,8 +313,10 @@ class SplitSettings:
     groups: Annotated[int, Ge(1), Le(100)] = 6
     # Share of the subjects in a training group, rounded up, at least 2 subjects. None: the paper's share.
     training_fraction: Annotated[float, Gt(0), Lt(1)] | None = None
-    # Clip folds of the protocols that keep clips apart; fewer where a class has fewer clips.
-    clip_folds: Annotated[int, Ge(2), Le(20)] = 3
+    # Clip folds of the protocols that keep clips apart; fewer where a class has fewer clips. None: of 3, 5, 4 and 2 the
+    # first that leaves each class equally often in all folds. With 2, 2 and 1 clips of a class a classifier that only
+    # counts would prefer the class that is tested less, and score below chance.
+    clip_folds: Annotated[int, Ge(2), Le(20)] | None = None
     # Trial folds within a subject (5: 80 % train); fewer where a class has fewer trials.
     trial_folds: Annotated[int, Ge(2), Le(20)] = 5
     # Subject folds of the protocols that go round the subjects in folds; fewer where there are fewer subjects.
@@ -361,6 +363,10 @@ def training_groups(
     return list(chosen)[:wanted], f"{wanted} random groups of {size} of {len(subjects)} subjects"
 
 
+# In order of preference: two thirds train, unless another number deals out the clips more evenly.
+_CLIP_FOLDS = (3, 5, 4, 2)
+
+
 def clip_folds(
     dataset: str, table: Sequence[Trial], stimuli: Sequence[str], names: Sequence[str], settings: SplitSettings
 ) -> list[tuple[str, ...]]:
@@ -373,7 +379,7 @@ def clip_folds(
     NotApplicable
         A class has one clip only.
     """
-    wanted = settings.clip_folds
+    wanted = settings.clip_folds or _CLIP_FOLDS[0]
     of_clip: dict[str, list[int]] = {}
     for trial in table:
         of_clip.setdefault(trial.stimulus, []).append(trial.label)
@@ -384,6 +390,9 @@ def clip_folds(
             raise NotApplicable(
                 f"{dataset} has one clip of the class '{names[rarest]}', so no clip of it is left to test on."
             )
+        if settings.clip_folds is None:
+            possible = [count for count in _CLIP_FOLDS if count <= clips_of_class[rarest]]
+            wanted = min(possible, key=lambda folds: sum(count % folds for count in clips_of_class.values()))
         wanted = min(wanted, clips_of_class[rarest])
     order = sorted(
         shuffled(of_clip, dataset, settings.seed, "clips"), key=lambda clip: sum(of_clip[clip]) / len(of_clip[clip])

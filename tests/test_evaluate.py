@@ -119,7 +119,7 @@ def test_a_condition_is_scored_leak_free_without_clips(tmp_path):
 
 def test_a_row_counts_what_it_was_computed_from(scored):
     entry = scored["class"][1]["protocols"]["fewshot_subject_stimulus"]
-    assert {name: entry[name] for name in ("n_groups", "n_folds")} == {"n_groups": 3, "n_folds": 9}
+    assert {name: entry[name] for name in ("n_groups", "n_folds")} == {"n_groups": 3, "n_folds": 12}
     # 6 subjects x 12 clips x 3 segments; each subject is tested by some group.
     assert {name: entry[name] for name in ("n_subjects", "n_trials", "n_segments")} == {
         "n_subjects": 6,
@@ -226,8 +226,8 @@ def test_an_encoder_is_never_given_clips_of_both_parts_together(tmp_path):
     assert all(len(subjects) == 1 for subjects, _ in encoder.given)
     parts = [set(part.stimuli) for split in splits for fold in split.folds for part in (fold.train, fold.test)]
     assert all(clips in parts for _, clips in encoder.given)
-    # Each subject needs three test parts and their three complements, computed once for all groups and protocols.
-    assert len(encoder.given) == 6 * 6
+    # Each subject needs four test parts and their four complements, computed once for all groups and protocols.
+    assert len(encoder.given) == 6 * 8
 
 
 def test_a_validation_subject_picks_the_epoch(tmp_path):

@@ -203,7 +203,7 @@ def test_a_session_is_tested_by_the_others(splits):
         assert sorted(fold.train.sessions + fold.test.sessions) == ["1", "2"]
         assert fold.train.subjects == fold.test.subjects
     assert len(splits["within_session_blocked"].folds) == 6 * 2
-    assert len(splits["within_session_blocked_stimulus"].folds) == 6 * 2 * 3
+    assert len(splits["within_session_blocked_stimulus"].folds) == 6 * 2 * 4  # four clips of each class
 
 
 @pytest.mark.parametrize("protocol", ["within_session_blocked", "within_session_blocked_stimulus"])

@@ -12,9 +12,9 @@ import pytest
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.protocols import PROTOCOLS as ALL
 from eegpipe.protocols import USUAL as PROTOCOLS
-from eegpipe.protocols import NotApplicable, SplitSettings
+from eegpipe.protocols import NotApplicable, SplitSettings, clip_folds
 from eegpipe.splits import Fold, LeakError, Part, Split, assert_disjoint, assert_unseen, make, part_mask, write_all
-from eegpipe.trials import find_classes, trial_table
+from eegpipe.trials import Trial, find_classes, trial_table
 
 from planted_segments import condition, planted, rated
 
@@ -94,15 +94,30 @@ def test_with_the_subjects_of_the_paper_the_groups_are_those_of_the_paper():
     assert [fold.train.subjects for fold in random.folds] != groups[:5]
 
 
-def test_each_clip_fold_holds_each_class(segments, splits):
-    clips = {fold.test.stimuli for fold in splits["fewshot_subject_stimulus"].folds}
-    assert len(clips) == 3
+@pytest.mark.parametrize(("wanted", "found"), [(None, 4), (3, 3), (9, 4)])
+def test_each_clip_fold_holds_each_class(segments, wanted, found):
+    """Four clips a class: four folds hold each class equally often, three do not."""
+    split = make("fewshot_subject_stimulus", segments, settings=SplitSettings(clip_folds=wanted))
+    clips = {fold.test.stimuli for fold in split.folds}
+    assert len(clips) == found
     label = {
         segments.stimulus_names[int(key)]: int(y) for key, y in zip(segments.stimulus, segments.label, strict=True)
     }
     for fold in clips:
-        assert set(Counter(label[name] for name in fold).values()) <= {1, 2}
+        assert set(Counter(label[name] for name in fold).values()) <= ({1} if found == 4 else {1, 2})
         assert {label[name] for name in fold} == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("per_class", "found"), [((5, 5, 5), 5), ((3, 3, 4), 3), ((12, 12, 8), 4), ((2, 3), 2), ((7, 7), 3)]
+)
+def test_as_many_clip_folds_as_deal_the_classes_out_evenly(per_class, found):
+    clips = [(label, number) for label, count in enumerate(per_class) for number in range(count)]
+    table = [Trial("01", "1", place, f"demo/{label}-{number}", label) for place, (label, number) in enumerate(clips)]
+    stimuli, names = [trial.stimulus for trial in table], [str(label) for label in range(len(per_class))]
+    folds = clip_folds("demo", table, stimuli, names, SplitSettings())
+    assert len(folds) == found
+    assert sorted(name for fold in folds for name in fold) == sorted(stimuli)
 
 
 def test_zero_shot_looks_for_neighbours_among_all_other_subjects(segments, splits):
