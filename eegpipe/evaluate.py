@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from eegpipe import forked, methods, progress
 from eegpipe.audit import assert_alone
+from eegpipe.connectivity import graphs
 from eegpipe.errors import UsageProblem, did_you_mean
+from eegpipe.fewshot_curve import fewshot_curve
 from eegpipe.finetune import SUFFIX, WORDS, FineTuner, Trainer, fine_tuner
 from eegpipe.fingerprint import digest, file_digest
 from eegpipe.models.baseline_settings import BASELINES, RAW_NETWORKS, BaselineSettings
@@ -24,7 +26,16 @@ from eegpipe.models.baselines import ClassShares
 from eegpipe.models.baselines_raw import RawNetwork, missing
 from eegpipe.predictions import EvaluateSettings, FeatureCache, FeatureEncoder, Head, predict
 from eegpipe.protocols import PROTOCOLS
-from eegpipe.results import content_hash, entry, summary_rows, write_file, write_plots
+from eegpipe.results import (
+    content_hash,
+    entry,
+    strictest_of,
+    summary_rows,
+    write_curve,
+    write_file,
+    write_graphs,
+    write_plots,
+)
 from eegpipe.splits import Split, assert_disjoint, assert_unseen, may_know, meant_to_know
 
 if TYPE_CHECKING:
@@ -150,7 +161,10 @@ def evaluate(
 
     Writes ``out_metrics`` (JSON) and in the folder ``out_plots``: ``confusion.csv`` (actual, predicted: one row per
     trial of the strictest protocol), ``per_subject.csv``, ``training_curve.csv`` and ``predictions.npz`` (every
-    prediction of every protocol). Nothing written depends on the clock or the machine.
+    prediction of every protocol). ``fewshot.csv`` is the score over the number of training subjects, without a row if
+    the method has a classifier of its own; a fine-tuned method has ``attention_edges.csv`` and
+    ``attention_degree.csv`` in its place, without a row if it has no graph. Nothing written depends on the clock or the
+    machine.
 
     Parameters
     ----------
@@ -226,6 +240,11 @@ def evaluate(
             results.append(predict(one, target, features, settings, seed, advance, workers))
     protocols = {result.split.protocol: entry(result, target, settings, seed) for result in results}
     written = write_plots(out_plots, results, target, protocols)
+    if tuner is not None:
+        write_graphs(out_plots, graphs(strictest_of(results, protocols), target))
+    else:
+        shared = isinstance(features, FeatureCache) and features.head is None
+        write_curve(out_plots, fewshot_curve(splits, target, features, settings, seed) if shared else [])
     weights = (model_files or {}).get("weights.safetensors")
     content: dict[str, Any] = {
         "method": method,

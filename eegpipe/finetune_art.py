@@ -100,17 +100,40 @@ class FittedArt:
                 total[rows] += torch.softmax(batches(rows).double(), dim=1).cpu().numpy()
         return total / len(self.states)
 
+    @property
+    def has_attention(self) -> bool:
+        """Whether channels attend to each other over a graph, so that :meth:`connectivity` says something learned."""
+        return self.network.head.config.graph == "gat"
+
     def connectivity(self, segments: Segments) -> Connectivity:
         """Attention over the graph of channels, mean over the windows and the checkpoints."""
+        return self.connectivity_of(segments, np.zeros(len(segments), dtype=np.int64))[0]
+
+    def connectivity_of(self, segments: Segments, group: np.ndarray) -> list[Connectivity]:
+        """As :meth:`connectivity`, apart for each group of windows.
+
+        Parameters
+        ----------
+        group : (n,) int
+            0 to the number of groups - 1, each at least once. All windows are scaled together, as for an answer.
+        """
+        count = np.bincount(group)
         total: np.ndarray | None = None
+        known: dict[int, Tensor] = {}  # a frozen encoder is the same in every checkpoint
         for model, windows in self._members(segments):
             for rows in _pieces(windows):
-                nodes = model.on_nodes(model.features(windows, rows), windows.names)
-                read = model.head.attention(*nodes).double().sum(dim=1).cpu().numpy()
-                total = read if total is None else total + read
+                first = int(rows[0])
+                features = known[first] if first in known else model.features(windows, rows)
+                if self._frozen:
+                    known[first] = features
+                read = model.head.attention(*model.on_nodes(features, windows.names)).double().cpu().numpy()
+                total = np.zeros((len(count), *read.shape[:1], *read.shape[2:])) if total is None else total
+                for one in np.unique(group[rows]):
+                    total[one] += read[:, group[rows] == one].sum(axis=1)
         if total is None:
             raise UsageProblem("No windows to read attention from.")
-        return Connectivity(self.network.head.names, total / (len(segments) * len(self.states)))
+        names = self.network.head.names
+        return [Connectivity(names, total[one] / (count[one] * len(self.states))) for one in range(len(count))]
 
     def _members(self, segments: Segments) -> Iterator[tuple[ArtClassifier, ArtWindows]]:
         windows = ArtWindows(segments, self.network.encoder.config, self._scales)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
@@ -11,6 +11,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
 from eegpipe import audit, forked, metrics, progress
+from eegpipe.connectivity import Graph, graphs
 from eegpipe.errors import DataProblem
 from eegpipe.features import lds_smooth, online_normalise, priors, streams, trials
 from eegpipe.fingerprint import digest
@@ -179,6 +180,8 @@ class Predictions:
     probabilities: np.ndarray
     chance: dict[str, float]
     curves: list[list[tuple[float, float | None]]]
+    # Of the first fold, where the classifier has attention over a graph: one for each class that it tested.
+    graphs: list[Graph] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,6 +193,7 @@ class _Answered:
     probabilities: np.ndarray
     chance: dict[str, float]
     curve: list[tuple[float, float | None]]
+    graphs: list[Graph]
 
 
 def predict(
@@ -238,6 +242,7 @@ def predict(
         probabilities=probabilities,
         chance=mean_chance(chances),
         curves=[a.curve for a in answered if a.curve],
+        graphs=answered[0].graphs,
     )
 
 
@@ -261,9 +266,10 @@ def _predict_fold(
     y = {part: classes.of_segment[positions] for part, positions in rows.items()}
     fold_seed = int(digest(seed, fold.name)[:8], 16)
     uses = _uses(split, segments, rows["test"], features, settings)
+    read: list[Graph] = []
     if isinstance(features, FeatureCache):
         raw = {part: features(positions) for part, positions in rows.items() if len(positions)}
-        x = _treated(raw, rows, segments, settings, published=plan.as_mdjpt)
+        x = treated(raw, rows, segments, settings, published=plan.as_mdjpt)
         if features.head is None:
             answer, curve = _shared_classifier(split, fold, x, y, n_classes, settings, fold_seed)
         else:
@@ -281,8 +287,10 @@ def _predict_fold(
         if not number:
             where = f"{split.protocol} on {segments.dataset}"
             audit.assert_answers_apart(fitted, chosen["test"], probabilities, features.across, where)
+            # Here and not later: a process that shares the folds hands back arrays, not networks.
+            read = graphs(fitted, chosen["test"], y["test"], classes.names)
     guess = metrics.chance(class_prior(y["train"], n_classes), class_prior(y["test"], n_classes))
-    return _Answered(rows["test"], y["test"], probabilities, guess, list(curve))
+    return _Answered(rows["test"], y["test"], probabilities, guess, list(curve), read)
 
 
 # Treated features of a test part, (n, d), to probabilities, (n, class).
@@ -344,7 +352,7 @@ def _probe_treatment(
     changed, held = audit.probed(segments, rows["test"], uses)
     other = dict(raw)
     other["test"] = audit.loud(raw["test"], changed)
-    again = _treated(other, rows, segments, settings, published=PROTOCOLS[split.protocol].as_mdjpt)
+    again = treated(other, rows, segments, settings, published=PROTOCOLS[split.protocol].as_mdjpt)
     where = f"{split.protocol} on {segments.dataset}"
     audit.assert_declared(where, x, again, probabilities, answer(again["test"]), held)
 
@@ -375,11 +383,11 @@ def _uses(
         mask = np.zeros(len(segments.subject), dtype=bool)
         mask[tested] = True
         knows = knows_tested(source.manifest, segments, mask)
-    treated = isinstance(features, FeatureCache)
+    is_treated = isinstance(features, FeatureCache)
     reads_past = isinstance(features, FeatureCache) and features.head is not None and features.head.reads_past
     return uses_of(
         split.protocol,
-        settings if treated else None,
+        settings if is_treated else None,
         across=features.across,
         knows=knows,
         reads_past=reads_past,
@@ -429,7 +437,7 @@ def mean_chance(chances: Sequence[tuple[str, int, dict[str, float]]]) -> dict[st
     return result
 
 
-def _treated(
+def treated(
     raw: Mapping[str, np.ndarray],
     rows: Mapping[str, np.ndarray],
     segments: Segments,
@@ -444,7 +452,7 @@ def _treated(
     mean, variance = priors(known, owners)
     if not published and settings.normalisation == "training":
         variance = known.var(axis=0)
-    treated = {part: np.empty((0, known.shape[1])) for part in rows}
+    result = {part: np.empty((0, known.shape[1])) for part in rows}
     for part, values in raw.items():
         out = np.empty_like(values)
         if published or settings.normalisation == "causal":
@@ -457,5 +465,5 @@ def _treated(
             for trial in trials(segments, rows[part]):
                 at = np.searchsorted(rows[part], trial)
                 out[at] = lds_smooth(out[at])
-        treated[part] = out
-    return treated
+        result[part] = out
+    return result

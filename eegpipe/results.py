@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eegpipe import metrics
+from eegpipe.connectivity import Graph
+from eegpipe.fewshot_curve import Point
 from eegpipe.fingerprint import digest, file_digest
 from eegpipe.predictions import EvaluateSettings, Predictions
 from eegpipe.protocols import COVERED_BY, PROTOCOLS, TRANSDUCTIVE
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from eegpipe.loader import Segments
 
 PREDICTIONS, CURVE = "predictions.npz", "training_curve.csv"
+FEWSHOT, EDGES, DEGREE = "fewshot.csv", "attention_edges.csv", "attention_degree.csv"
 
 
 def _trial_of(result: Predictions, segments: Segments) -> np.ndarray:
@@ -92,16 +96,45 @@ def tables(
     results: Sequence[Predictions], segments: Segments, protocols: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, str]:
     """Name -> text of the tables that follow from the predictions alone. Parameters: :func:`write_plots`."""
-    order = list(PROTOCOLS)
-    strictest = min(
-        results, key=lambda one: (not protocols[one.split.protocol]["leak_free"], order.index(one.split.protocol))
-    )
+    strictest = strictest_of(results, protocols)
     header = ("accuracy", "balanced_accuracy", "trial_accuracy", "n_trials", "n_segments", "n_groups")
     rows = [row for result in results for row in _subject_rows(result, segments)]
     return {
         "confusion.csv": _table(("actual", "predicted", "protocol"), _confusion_rows(strictest, segments)),
         "per_subject.csv": _table(("protocol", "subject", *header), rows),
     }
+
+
+def strictest_of(results: Sequence[Predictions], protocols: Mapping[str, Mapping[str, Any]]) -> Predictions:
+    """The first of the leak-free protocols, or of all if each one leaks. ``protocols``: :func:`write_plots`."""
+    order = list(PROTOCOLS)
+    return min(
+        results, key=lambda one: (not protocols[one.split.protocol]["leak_free"], order.index(one.split.protocol))
+    )
+
+
+def write_curve(out: Path, points: Sequence[Point]) -> None:
+    """``fewshot.csv`` in ``out``: one row for each number of training subjects."""
+    header = [field.name for field in dataclasses.fields(Point)]
+    rows = [["" if value is None else value for value in dataclasses.astuple(point)] for point in points]
+    write_file(out / FEWSHOT, _table(header, rows).encode())
+
+
+def write_graphs(out: Path, graphs: Sequence[Graph]) -> None:
+    """``attention_edges.csv`` (the strongest pairs) and ``attention_degree.csv`` (every channel) in ``out``."""
+    edges = [
+        (graph.emotion, graph.channels[first], graph.channels[second], f"{weight:.6f}")
+        for graph in graphs
+        for (first, second), weight in zip(graph.pairs.tolist(), graph.weights, strict=True)
+    ]
+    channels = [
+        (graph.emotion, graph.segments, name, int(degree), f"{received:.4f}")
+        for graph in graphs
+        for name, degree, received in zip(graph.channels, graph.degree, graph.received, strict=True)
+    ]
+    write_file(out / EDGES, _table(("emotion", "first", "second", "attention"), edges).encode())
+    header = ("emotion", "n_segments", "channel", "degree", "received")
+    write_file(out / DEGREE, _table(header, channels).encode())
 
 
 def _confusion_rows(result: Predictions, segments: Segments) -> list[tuple]:
