@@ -18,7 +18,7 @@ from eegpipe import forked, methods, progress
 from eegpipe.audit import assert_alone
 from eegpipe.connectivity import graphs
 from eegpipe.errors import UsageProblem, did_you_mean
-from eegpipe.fewshot_curve import fewshot_curve
+from eegpipe.fewshot_curve import Point, fewshot_curve
 from eegpipe.finetune import SUFFIX, WORDS, FineTuner, Trainer, fine_tuner
 from eegpipe.fingerprint import digest, file_digest
 from eegpipe.models.baseline_settings import BASELINES, RAW_NETWORKS, BaselineSettings
@@ -32,11 +32,11 @@ from eegpipe.results import (
     strictest_of,
     summary_rows,
     write_curve,
-    write_file,
     write_graphs,
     write_plots,
 )
 from eegpipe.splits import Split, assert_disjoint, assert_unseen, may_know, meant_to_know
+from eegpipe.writing import write_file
 
 if TYPE_CHECKING:
     from eegpipe.loader import Segments
@@ -243,8 +243,10 @@ def evaluate(
     if tuner is not None:
         write_graphs(out_plots, graphs(strictest_of(results, protocols), target))
     else:
-        shared = isinstance(features, FeatureCache) and features.head is None
-        write_curve(out_plots, fewshot_curve(splits, target, features, settings, seed) if shared else [])
+        points: list[Point] = []
+        if isinstance(features, FeatureCache) and features.head is None:
+            points = fewshot_curve(splits, target, features, settings, seed)
+        write_curve(out_plots, points)
     weights = (model_files or {}).get("weights.safetensors")
     content: dict[str, Any] = {
         "method": method,

@@ -92,6 +92,7 @@ def fewshot_curve(
     from eegpipe.models.baselines_features import LinearHead
     from eegpipe.models.baselines_features import Part as Given
     from eegpipe.predictions import fold_rows, treated
+    from eegpipe.splits import assert_disjoint
 
     split = curve_protocol(splits)
     if split is None:
@@ -101,6 +102,7 @@ def fewshot_curve(
     head = LinearHead(LinearSettings())
     found: dict[int, list[tuple[np.ndarray, np.ndarray, np.ndarray, int]]] = {}
     for size, fold in folds(split, subjects, segments.dataset):
+        assert_disjoint(fold, segments, [kind for kind, apart in split.disjoint.items() if apart is True])
         rows = {part: fold_rows(fold, part, segments, classes) for part in ("train", "test")}
         y = {part: classes.of_segment[positions] for part, positions in rows.items()}
         if len(np.unique(y["train"])) < len(classes.names) or not len(rows["test"]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import io
@@ -18,6 +17,7 @@ from eegpipe.fewshot_curve import Point
 from eegpipe.fingerprint import digest, file_digest
 from eegpipe.predictions import EvaluateSettings, Predictions
 from eegpipe.protocols import COVERED_BY, PROTOCOLS, TRANSDUCTIVE
+from eegpipe.writing import table_text, write_file
 
 if TYPE_CHECKING:
     from eegpipe.loader import Segments
@@ -82,7 +82,7 @@ def write_plots(
     for name, text in tables(results, segments, protocols).items():
         write_file(out / name, text.encode())
     rows = [row for result in results for row in _curve_rows(result)]
-    text = _table(("protocol", "epoch", "loss", "watched_accuracy", "n_folds"), rows)
+    text = table_text(("protocol", "epoch", "loss", "watched_accuracy", "n_folds"), rows)
     write_file(out / CURVE, text.encode())
     arrays = _arrays(results, segments)
     # numpy dates the members of an archive 1980, so equal predictions are equal bytes.
@@ -100,8 +100,8 @@ def tables(
     header = ("accuracy", "balanced_accuracy", "trial_accuracy", "n_trials", "n_segments", "n_groups")
     rows = [row for result in results for row in _subject_rows(result, segments)]
     return {
-        "confusion.csv": _table(("actual", "predicted", "protocol"), _confusion_rows(strictest, segments)),
-        "per_subject.csv": _table(("protocol", "subject", *header), rows),
+        "confusion.csv": table_text(("actual", "predicted", "protocol"), _confusion_rows(strictest, segments)),
+        "per_subject.csv": table_text(("protocol", "subject", *header), rows),
     }
 
 
@@ -117,7 +117,7 @@ def write_curve(out: Path, points: Sequence[Point]) -> None:
     """``fewshot.csv`` in ``out``: one row for each number of training subjects."""
     header = [field.name for field in dataclasses.fields(Point)]
     rows = [["" if value is None else value for value in dataclasses.astuple(point)] for point in points]
-    write_file(out / FEWSHOT, _table(header, rows).encode())
+    write_file(out / FEWSHOT, table_text(header, rows).encode())
 
 
 def write_graphs(out: Path, graphs: Sequence[Graph]) -> None:
@@ -132,9 +132,9 @@ def write_graphs(out: Path, graphs: Sequence[Graph]) -> None:
         for graph in graphs
         for name, degree, received in zip(graph.channels, graph.degree, graph.received, strict=True)
     ]
-    write_file(out / EDGES, _table(("emotion", "first", "second", "attention"), edges).encode())
+    write_file(out / EDGES, table_text(("emotion", "first", "second", "attention"), edges).encode())
     header = ("emotion", "n_segments", "channel", "degree", "received")
-    write_file(out / DEGREE, _table(header, channels).encode())
+    write_file(out / DEGREE, table_text(header, channels).encode())
 
 
 def _confusion_rows(result: Predictions, segments: Segments) -> list[tuple]:
@@ -210,22 +210,6 @@ def arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
 def content_hash(content: Mapping[str, Any]) -> str:
     """SHA-256 of a metrics file's content but for its own entry ``hash``."""
     return digest({name: value for name, value in content.items() if name != "hash"})
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write beside, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content)
-    beside.replace(path)
 
 
 def summary_rows(contents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

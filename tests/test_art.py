@@ -590,6 +590,12 @@ class TestFineTuning:
         np.testing.assert_allclose(read.weights.sum(axis=-1), 1, atol=1e-5)
         np.testing.assert_allclose(read.mean.sum(axis=-1), 1, atol=1e-5)
         assert read.weights.std() > 0
+        group = (np.arange(int(np.sum(test))) % 3 > 0).astype(int)
+        apart = fitted(person).connectivity_of(data.select(test), group)
+        share = np.bincount(group) / len(group)
+        together = sum(part * one.weights for part, one in zip(share, apart, strict=True))
+        np.testing.assert_allclose(together, read.weights, atol=1e-6)
+        assert np.abs(apart[0].weights - apart[1].weights).max() > 1e-6
 
     def test_validation_from_the_training_part(self):
         data = planted("class", subjects=1, clips=12, per_trial=4)

@@ -103,6 +103,11 @@ def test_learns_what_was_planted_and_says_what_it_used(name, folder, target, tmp
     assert ("graph" in content["settings"]) == (name == "art")
     again = scored(name, folder, target, tmp_path / "again")
     assert again == content
+    for table in ("attention_edges.csv", "attention_degree.csv"):
+        text = (tmp_path / table).read_text()
+        assert text == (tmp_path / "again" / table).read_text()
+        emotions = {line.split(",")[0] for line in text.splitlines()[1:]}
+        assert emotions == ({"calm", "fear", "joy"} if name == "art" else set())  # EMOD has no graph
 
 
 def test_scratch_forgets_what_was_pretrained(name, folder, target):
