@@ -66,15 +66,30 @@ def line(x1: float, y1: float, x2: float, y2: float, *, style: str) -> str:
     return f'<path d="M{_n(x1)} {_n(y1)}L{_n(x2)} {_n(y2)}"{_style(style)}/>'
 
 
-def rect(x: float, y: float, width: float, height: float, *, style: str, opacity: float | None = None) -> str:
+def rect(
+    x: float, y: float, width: float, height: float, *, style: str, opacity: float | None = None, hint: str = ""
+) -> str:
+    """``hint`` appears when the pointer rests on it."""
     fill = "" if opacity is None else f' fill-opacity="{_n(opacity, 2)}"'
-    return f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}"{_style(style)}{fill}/>'
+    inside = f"><title>{escape(hint)}</title></rect>" if hint else "/>"
+    return f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}"{_style(style)}{fill}{inside}'
 
 
 def dot(x: float, y: float, radius: float, *, style: str, hint: str = "") -> str:
     """``hint`` appears when the pointer rests on the dot."""
     inside = f"><title>{escape(hint)}</title></circle>" if hint else "/>"
     return f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{_n(radius)}"{_style(style)}{inside}'
+
+
+def cloud(x: Iterable[float], y: Iterable[float], *, style: str) -> str:
+    """Many points as one path of strokes without length: their shape and size are the style's cap and line width."""
+    drawn = "".join(f"M{_n(one)} {_n(other)}h0" for one, other in zip(x, y, strict=True))
+    return f'<path d="{drawn}"{_style(style)}/>' if drawn else ""
+
+
+def image(x: float, y: float, width: float, height: float, uri: str) -> str:
+    """A picture from a data URI."""
+    return f'<image href="{escape(uri)}" x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}"/>'
 
 
 # Corners of a marker around its middle, for a radius of 1; no corners: a circle.

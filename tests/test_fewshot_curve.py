@@ -45,8 +45,6 @@ def test_every_subject_is_tested_once_at_each_number_and_never_trains_there():
         assert not set(fold.train.stimuli) & set(fold.test.stimuli)
         units = [f"{name}/{clip}" for name in fold.test.subjects for clip in fold.test.stimuli]
         tested.setdefault(size, []).extend(units)
-            f"{name}/{clip}" for name in fold.test.subjects for clip in fold.test.stimuli
-        )
     assert list(tested) == [1, 2, 4]
     for units in tested.values():
         assert len(units) == len(set(units)) == 6 * 9

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from eegpipe.errors import DataProblem
-from eegpipe.protocols import PROTOCOLS
+from eegpipe.protocols import PROTOCOLS, clean_counterpart
 
 # In the order in which they are shown, which also fixes their colours. Short, for the margin of a figure.
 METHOD_TITLES = {
@@ -131,13 +131,25 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Gap:
-    """How far ``upper`` lies above ``lower`` in balanced accuracy, over all and by subject."""
+    """How far ``upper`` lies above ``lower`` in balanced accuracy, over all and by subject.
+
+    ``low``, ``high`` : interval of the difference over test subjects (:func:`predicted.with_intervals`), if known.
+    """
 
     lower: Row
     upper: Row
     difference: float
     higher_for: int
     of_subjects: int
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Where the interval of the difference lies against none."""
+        if self.low is None or self.high is None:
+            return "no interval"
+        return "above" if self.low > 0 else "below" if self.high < 0 else "not above"
 
 
 def read_evaluations(root: Path) -> list[Evaluation]:
@@ -243,17 +255,24 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def leak_gaps(evaluations: Sequence[Evaluation]) -> list[Gap]:
-    """Every protocol with leaks against the strictest leak-free one of its kind, per target and method."""
+    """Every protocol with leaks against its leak-free counterpart, per target and method.
+
+    The counterpart is :func:`protocols.clean_counterpart` or, where that was not run, the strictest leak-free protocol
+    of the same kind.
+    """
     gaps = []
     for evaluation in evaluations:
-        clean: dict[str, Row] = {}
+        clean = {row.protocol: row for row in evaluation.rows if row.leak_free and row.protocol in PROTOCOLS}
+        of_kind: dict[str, Row] = {}
+        for row in clean.values():
+            of_kind.setdefault(PROTOCOLS[row.protocol].kind, row)
         for row in evaluation.rows:
-            if row.leak_free and row.protocol in PROTOCOLS:
-                clean.setdefault(PROTOCOLS[row.protocol].kind, row)
-        for row in evaluation.rows:
-            if not row.leak_free and row.protocol in PROTOCOLS and PROTOCOLS[row.protocol].kind in clean:
-                gap = _gap(clean[PROTOCOLS[row.protocol].kind], row)
-                gaps += [gap] if gap else []
+            if row.leak_free or row.protocol not in PROTOCOLS:
+                continue
+            name = clean_counterpart(row.protocol, clean)
+            rival = clean[name] if name else of_kind.get(PROTOCOLS[row.protocol].kind)
+            gap = _gap(rival, row) if rival else None
+            gaps += [gap] if gap else []
     return gaps
 
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from eegpipe import svg
 from eegpipe.errors import UsageProblem
 from eegpipe.protocols import PROTOCOLS
-from eegpipe.report import figures, quality
+from eegpipe.report import figures, figures_scores, pictures, quality
 from eegpipe.report.collect import DataSet, Model, read_data_sets, read_models
 from eegpipe.report.comparison import (
     METHOD_TITLES,
@@ -22,8 +22,6 @@ from eegpipe.report.comparison import (
     Evaluation,
     Gap,
     Row,
-    baseline_gaps,
-    leak_gaps,
     read_evaluations,
 )
 from eegpipe.report.excerpts import SHOWN_S, excerpt
@@ -51,11 +49,16 @@ def write(root: Path, out: Path, targets: Sequence[str] | None = None) -> None:
         percent=_percent,
         share=_share,
         points=_points,
+        gap_interval=_gap_interval,
+        signed_decimal=figures_scores.decimal,
         decimal=_decimal,
         numbers=_numbers,
         higher=_higher,
         **_head(evaluations, data_sets),
-        **_results(evaluations, data_sets),
+        **_results(root, evaluations, data_sets),
+        **pictures.papers(evaluations, models, [one.name for one in data_sets if one.simulated]),
+        **pictures.features(root, evaluations),
+        sweeps=pictures.sweep(root),
         **_data(evaluations, data_sets),
         **_quality(data_sets),
         **_cleaning(root, data_sets),
@@ -83,6 +86,12 @@ def _share(value: float | None) -> str:
 
 def _points(value: float) -> str:
     return f"{100 * value:+.1f} points".replace("-", "−")
+
+
+def _gap_interval(gap: Gap) -> str:
+    if gap.low is None or gap.high is None:
+        return "–"
+    return f"[{figures_scores.signed(gap.low)}, {figures_scores.signed(gap.high)}]"
 
 
 def _decimal(value: float | None) -> str:
@@ -159,7 +168,7 @@ def _head(evaluations: Sequence[Evaluation], data_sets: Sequence[DataSet]) -> di
     }
 
 
-def _results(evaluations: Sequence[Evaluation], data_sets: Sequence[DataSet]) -> dict[str, Any]:
+def _results(root: Path, evaluations: Sequence[Evaluation], data_sets: Sequence[DataSet]) -> dict[str, Any]:
     targets = list(dict.fromkeys(one.target for one in evaluations))
     known = list(METHOD_TITLES)
     methods = sorted({one.method for one in evaluations}, key=lambda name: (name not in known, name))
@@ -187,8 +196,7 @@ def _results(evaluations: Sequence[Evaluation], data_sets: Sequence[DataSet]) ->
         "clean_blocks": _blocks(clean),
         "leaky_blocks": _blocks(leaky),
         "leak_reasons": [(title, list(texts)) for title, texts in reasons.items()],
-        "leak_gaps": leak_gaps(evaluations),
-        "baseline_gaps": baseline_gaps(evaluations),
+        **pictures.scores(root, evaluations, clean, methods),
         "not_applicable": list(refused),
         "confusions": [
             (titles[table.target, table.method, table.protocol], Markup(figures.confusion(table)))
@@ -288,7 +296,9 @@ def _pretraining(models: Sequence[Model]) -> dict[str, Any]:
                 ("Seed", str(model.manifest.get("seed", "–"))),
             ],
         }
-        shown.append((words, Markup(figures.losses(model.log)) if figures.has_losses(model.log) else ""))
+        drawn = figures.has_losses(model.log)
+        terms = Markup(figures_scores.terms(model.log)) if drawn and len(model.log["epoch"]) > 1 else ""
+        shown.append((words, Markup(figures.losses(model.log)) if drawn else "", terms))
     return {"models": shown}
 
 
