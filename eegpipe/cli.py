@@ -538,6 +538,30 @@ def report(
     return 0
 
 
+@app.command()
+@reports_problems
+def sweep(
+    experiments: Annotated[
+        Path, typer.Argument(metavar="EXPERIMENTS", help="What `dvc exp show --json` printed, as a file.")
+    ],
+    setting: Annotated[
+        str, typer.Argument(metavar="SETTING", help="Name in params.yaml, as for `dvc exp run -S`: cda_lambda.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The table to write.")] = Path("plots/sweep.csv"),
+) -> int:
+    """Collect scores over the values of one setting.
+
+    Balanced accuracy of the strictest leak-free protocol, of the methods that depend on the setting. The report draws
+    plots/sweep.csv as a curve.
+    """
+    from eegpipe.sweep import collect
+
+    points = collect(_existing(experiments, "the output of `dvc exp show --json`"), setting, out)
+    print_table(setting, [dict(vars(point)) for point in points])
+    print(out)
+    return 0
+
+
 @app.command(name="results")
 @reports_problems
 def show_results(
