@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
 if TYPE_CHECKING:
     from eegpipe.loader import Segments
     from eegpipe.models.gat import Connectivity
-    from eegpipe.predictions import Predictions
 
 # Share of the pairs of channels that counts as an edge (ART, fig. 4).
 STRONGEST = 0.15
@@ -66,24 +65,21 @@ def graph_of(emotion: str, segments: int, channels: Sequence[str], attention: np
     )
 
 
-def graphs(result: Predictions, segments: Segments) -> list[Graph]:
-    """One graph for each class of the test part of the first fold; empty if the method has no attention over a graph.
+def graphs(fitted: object, tested: Segments, truth: np.ndarray, names: Sequence[str]) -> list[Graph]:
+    """One graph for each class that occurs in a test part; empty if the classifier has no attention over a graph.
 
     Parameters
     ----------
-    result : Predictions
-        Of the strictest protocol, with the classifier of its first fold.
-    segments : Segments
-        The target.
+    fitted : object
+        A trained classifier.
+    tested : Segments
+        n segments.
+    truth : (n,) int, index into ``names``
     """
-    if not getattr(result.first, "has_attention", False):
+    if not getattr(fitted, "has_attention", False):
         return []
-    fitted: _HasAttention = result.first  # type: ignore[assignment]
-    mine = result.fold == 0
-    tested, truth = segments.select(result.row[mine]), result.truth[mine]
     present, group = np.unique(truth, return_inverse=True)
-    names = result.split.classes["names"]
-    read = fitted.connectivity_of(tested, group)
+    read = cast(_HasAttention, fitted).connectivity_of(tested, group)
     return [
         graph_of(names[label], int((truth == label).sum()), one.names, one.mean)
         for label, one in zip(present, read, strict=True)

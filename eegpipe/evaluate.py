@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from eegpipe import forked, methods, progress
 from eegpipe.audit import assert_alone
-from eegpipe.connectivity import graphs
 from eegpipe.errors import UsageProblem, did_you_mean
 from eegpipe.fewshot_curve import Point, fewshot_curve
 from eegpipe.finetune import SUFFIX, WORDS, FineTuner, Trainer, fine_tuner
@@ -241,7 +240,7 @@ def evaluate(
     protocols = {result.split.protocol: entry(result, target, settings, seed) for result in results}
     written = write_plots(out_plots, results, target, protocols)
     if tuner is not None:
-        write_graphs(out_plots, graphs(strictest_of(results, protocols), target))
+        write_graphs(out_plots, strictest_of(results, protocols).graphs)
     else:
         points: list[Point] = []
         if isinstance(features, FeatureCache) and features.head is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 
 from eegpipe.connectivity import graph_of, graphs
@@ -40,7 +38,7 @@ def test_two_channels_have_one_pair_and_an_even_share():
     assert graph.received.tolist() == [1, 1]
 
 
-def test_one_graph_for_each_class_that_was_tested_in_the_first_fold():
+def test_one_graph_for_each_class_that_was_tested():
     data = planted("class", subjects=2, clips=6)
     asked = []
 
@@ -52,18 +50,11 @@ def test_one_graph_for_each_class_that_was_tested_in_the_first_fold():
             return [Connectivity(NAMES, attention(one)[None, None]) for one in np.unique(group)]
 
     rows = np.flatnonzero((data.subject == 1) & (data.label != 1))
-    result = SimpleNamespace(
-        first=Fitted(),
-        fold=np.concatenate([np.zeros(len(rows), dtype=int), np.ones(3, dtype=int)]),
-        row=np.concatenate([rows, [0, 1, 2]]),
-        truth=np.concatenate([data.label[rows], [0, 1, 2]]),
-        split=SimpleNamespace(classes={"names": data.labels}),
-    )
-    found = graphs(result, data)
+    tested, truth = data.select(rows), data.label[rows]
+    found = graphs(Fitted(), tested, truth, data.labels)
     assert [graph.emotion for graph in found] == ["calm", "joy"]
-    assert [graph.segments for graph in found] == [int((data.label[rows] == label).sum()) for label in (0, 2)]
+    assert [graph.segments for graph in found] == [int((truth == label).sum()) for label in (0, 2)]
     segments, group = asked[0]
-    assert len(segments) == len(rows)
-    assert np.array_equal(np.array([0, 2])[group], data.label[rows])
-    result.first = None
-    assert graphs(result, data) == []
+    assert segments is tested
+    assert np.array_equal(np.array([0, 2])[group], truth)
+    assert graphs(None, tested, truth, data.labels) == []
