@@ -51,11 +51,13 @@ def test_every_subject_is_tested_once_at_each_number_and_never_trains_there():
 
 
 def test_it_rises_with_the_class_and_stays_at_chance_with_clips_alone():
-    curve = points(planted("class", subjects=6, clips=12), "fewshot_subject", "fewshot_subject_stimulus")
+    segments = planted("class", subjects=6, clips=12)
+    curve = points(segments, "fewshot_subject", "fewshot_subject_stimulus")
     assert {point.protocol for point in curve} == {"fewshot_subject_stimulus"}
     assert [point.subjects for point in curve] == [1, 2, 4]
     assert curve[-1].low > 0.5 > curve[-1].chance
-    assert curve[-1].train_trials == 4 * 8
+    clips = splits(segments, "fewshot_subject_stimulus")[0].folds[0].train.stimuli
+    assert curve[-1].train_trials == 4 * len(clips)
     assert curve[0].n_test_subjects == 6
     for point in points(planted("clip", subjects=6, clips=12), "fewshot_subject_stimulus"):
         assert point.low < 1 / 3 + 0.1
