@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 # Segments of each data set in the map, and of the target where it alone is looked at.
 SEGMENTS, TARGET_SEGMENTS = 80, 160
 POINTS, PAIRS, CLUSTERS, SCORES = "points.csv", "pairs.csv", "clusters.csv", "scores.csv"
+# Columns of each table after the method.
+HEADERS: Mapping[str, tuple[str, ...]] = {
+    POINTS: ("data_set", "seen", "subject", "emotion", "valence", "x", "y"),
+    PAIRS: ("data_set", "seen", "first", "second", "affect_distance", "feature_distance"),
+    CLUSTERS: ("cluster", "emotion", "segments"),
+    SCORES: ("measure", "by", "over", "value", "chance", "chance_high", "n"),
+}
 # Thirds of the valence axis from -4 to 4, as in EMOD's sampler.
 _VALENCE_STEPS = (-4 / 3, 4 / 3)
 _VALENCE_NAMES = ("negative", "neutral", "positive", "unknown")
@@ -97,14 +104,8 @@ def embed_target(
             samples.append(draw(encoder, segments, TARGET_SEGMENTS if name == target else SEGMENTS, choice, seed))
         for table, rows in rows_of(samples, target, seed).items():
             tables[table] += [(method, *row) for row in rows]
-    headers = {
-        POINTS: ("data_set", "seen", "subject", "emotion", "valence", "x", "y"),
-        PAIRS: ("data_set", "seen", "first", "second", "affect_distance", "feature_distance"),
-        CLUSTERS: ("cluster", "emotion", "segments"),
-        SCORES: ("measure", "by", "over", "value", "chance", "chance_high", "n"),
-    }
     for name, rows in tables.items():
-        write_file(out / name, table_text(("method", *headers[name]), rows).encode())
+        write_file(out / name, table_text(("method", *HEADERS[name]), rows).encode())
 
 
 def draw(encoder: Encoder, segments: Segments, most: int, target_class: str, seed: int) -> Sample:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -55,7 +57,7 @@ def read_predictions(root: Path, evaluation: Evaluation, protocols: Sequence[str
                 for one in protocols
                 if f"{one}/truth" in stored.files
             }
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, BadZipFile, zlib.error) as error:
         where = path.relative_to(root).as_posix()
         text = f"something unreadable ({error.__class__.__name__})"
         raise DataProblem(where, text, "predictions of an evaluation", "Run the stage that writes it again.") from None
