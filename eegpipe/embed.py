@@ -91,19 +91,24 @@ def embed_target(
     seed : int
         Of the sample, the map, the clusters and chance.
     """
+    from threadpoolctl import threadpool_limits
+
     from eegpipe.loader import load
+    from eegpipe.models.baselines import fixed_threads
     from eegpipe.train import load_pretrained
 
     tables: dict[str, list[tuple]] = {POINTS: [], PAIRS: [], CLUSTERS: [], SCORES: []}
-    for method, folder in models.items():
-        encoder = load_pretrained(folder, device=device)
-        samples = []
-        for name in sorted({*encoder.manifest["datasets"], target}):
-            segments = load(stores[method] / f"{name}.zarr")
-            choice = target_class if name == target else "auto"
-            samples.append(draw(encoder, segments, TARGET_SEGMENTS if name == target else SEGMENTS, choice, seed))
-        for table, rows in rows_of(samples, target, seed).items():
-            tables[table] += [(method, *row) for row in rows]
+    # The last digit of a sum depends on the number of threads, and t-SNE makes a picture of another shape of it.
+    with fixed_threads(1), threadpool_limits(1):
+        for method, folder in models.items():
+            encoder = load_pretrained(folder, device=device)
+            samples = []
+            for name in sorted({*encoder.manifest["datasets"], target}):
+                segments = load(stores[method] / f"{name}.zarr")
+                choice = target_class if name == target else "auto"
+                samples.append(draw(encoder, segments, TARGET_SEGMENTS if name == target else SEGMENTS, choice, seed))
+            for table, rows in rows_of(samples, target, seed).items():
+                tables[table] += [(method, *row) for row in rows]
     for name, rows in tables.items():
         write_file(out / name, table_text(("method", *HEADERS[name]), rows).encode())
 
