@@ -272,12 +272,12 @@ def test_a_treatment_that_reaches_over_test_data(leak, protocol, text, normalisa
     split = drawn(segments, protocol)
     settings = replace(QUICK, normalisation=normalisation, mlp=MlpSettings(least_steps=40, learning_rate=5e-3))
     scored(segments, split, tmp_path / "honest", settings=settings)
-    honest = predictions._treated
+    honest = predictions.treated
 
     def treated(raw, rows, segments, settings, *, published):
         return leak(honest(raw, rows, segments, settings, published=published), raw, rows, segments)
 
-    monkeypatch.setattr(predictions, "_treated", treated)
+    monkeypatch.setattr(predictions, "treated", treated)
     (tmp_path / "planted").mkdir()
     refused(segments, split, tmp_path / "planted", text, settings=settings)
 
