@@ -129,7 +129,8 @@ def _rows(case: Case, ours: Measured, rival: Measured) -> list[Row]:
 
 
 def _case_table(case: Case, measured: Sequence[Measured]) -> str:
-    head = ("chain", "threads", "wall s", "CPU s", "peak / float64", "error", "blink", "muscle", "line uV", "steps")
+    head = ("chain", "threads", "wall s", "CPU s", "peak / float64")
+    head += ("error", "blink", "muscle", "muscle not there", "line uV", "steps")
     rows = [
         (
             one.chain,
@@ -139,7 +140,8 @@ def _case_table(case: Case, measured: Sequence[Measured]) -> str:
             f"{one.result.cost.peak_bytes / case.float64_bytes:.2f}",
             f"{one.residuals.error:.4f}",
             f"{one.residuals.blink:.2%}",
-            f"{one.residuals.muscle:.2%}",
+            f"{one.residuals.muscle:.4%}",
+            f"{one.residuals.absent:.4%}",
             f"{one.residuals.line_uv:.4f}",
             str(one.result.iterations or "-"),
         )

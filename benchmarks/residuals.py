@@ -23,6 +23,9 @@ class Residuals:
         Root of the power of the planted blinks left in the output, as a share of the planted.
     muscle
         Power of the planted muscles left, as a share of the planted.
+    absent
+        The same measure of muscles that are not there, the planted ones a third of the recording later: how much is
+        measured where nothing is left.
     line_uv
         Mean amplitude at the mains frequency.
     """
@@ -30,6 +33,7 @@ class Residuals:
     error: float
     blink: float
     muscle: float
+    absent: float
     line_uv: float
 
 
@@ -61,6 +65,8 @@ def residuals(output_uv: np.ndarray, planted: Planted, band_hz: tuple[float, flo
     angle = np.exp(-2j * np.pi * LINE_HZ * np.arange(samples)[inside] / rate_hz) * 2 / (samples - 2 * margin)
     error_power = brain_power = 0.0
     left, line = np.empty((len(rows), len(courses))), np.empty(len(rows))
+    later = np.roll(courses, courses.shape[1] // 3, axis=1)
+    absent = np.empty_like(left)
     for place, row in enumerate(rows):
         output = output_uv[row] - output_mean
         brain = band(planted.brain_uv[row] - brain_mean)
@@ -68,13 +74,21 @@ def residuals(output_uv: np.ndarray, planted: Planted, band_hz: tuple[float, flo
         error_power += error.var()
         brain_power += brain.var()
         left[place] = np.linalg.solve(moments, courses @ error)
+        absent[place] = np.linalg.solve(moments, later @ error)
         line[place] = abs(angle @ output[inside])
     planted_maps = planted.topographies[rows] - planted.topographies[rows].mean(axis=0)
 
-    def share(parts: slice) -> float:
-        return _power(left[:, parts], moments[parts, parts]) / _power(planted_maps[:, parts], moments[parts, parts])
+    def share(found: np.ndarray, parts: slice) -> float:
+        return _power(found[:, parts], moments[parts, parts]) / _power(planted_maps[:, parts], moments[parts, parts])
 
-    return Residuals(error_power / brain_power, share(slice(0, 1)) ** 0.5, share(slice(2, None)), float(line.mean()))
+    muscles = slice(2, None)
+    return Residuals(
+        error=error_power / brain_power,
+        blink=share(left, slice(0, 1)) ** 0.5,
+        muscle=share(left, muscles),
+        absent=share(absent, muscles),
+        line_uv=float(line.mean()),
+    )
 
 
 def _mean(values: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """The cleaning of one recording: continuous, in one order, with a record of everything that was decided.
 
 line noise and band-pass (each block by itself) -> bad channels -> average reference over good channels -> ICA on a copy
-above 1 Hz -> ICLabel -> removal -> interpolation of bad channels -> average reference over all EEG channels.
+above 1 Hz -> ICLabel -> removal -> rest of the blinks -> interpolation of bad channels -> average reference over all
+EEG channels.
 
 A recording of an hour is large, so the signal is held once as it came, and twice in single precision while it is worked
 on; everything else is done channel by channel or in pieces.
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from eegpipe.clean import bad_channels, evidence, filters, ica, iclabel, interpolation, quality
+from eegpipe.clean import bad_channels, blink_rest, evidence, filters, ica, iclabel, interpolation, quality
 from eegpipe.clean.evidence import Evidence
 from eegpipe.clean.filters import FilterDesign
 from eegpipe.clean.ica import Decomposition
@@ -163,7 +164,11 @@ def _clean(recording: Recording, settings: CleanSettings, pool: ThreadPoolExecut
     exclude = [number for number, component in enumerate(record.components) if component.removed]
     if decomposition is not None and exclude:
         variance = _variance(filtered_uv)
+        eyes = _with_blinks(record, len(blinks), settings)
+        sources = blink_rest.courses(decomposition, eyes, filtered_uv)
         ica.remove(decomposition, exclude, filtered_uv)
+        blink_rest.regress_out(filtered_uv, sources, blinks, rate_hz)
+        del sources
         record = replace(record, variance_kept=_variance(filtered_uv) / variance)
     excerpt = evidence.choose_excerpt(wide_uv, decomposition, exclude, index[calm], blocks, rate_hz)
     source_excerpt = evidence.source_excerpt(decomposition, wide_uv, excerpt)
@@ -387,6 +392,17 @@ def _judge(
         iclabel_reason="; ".join(held.reasons),
         components=components,
     )
+
+
+def _with_blinks(record: CleanRecord, blinks: int, settings: CleanSettings) -> list[int]:
+    """Removed components that carry blinks, if there are enough to measure what is left of them; else none."""
+    if not settings.iclabel.blinks_for_rest or blinks < settings.iclabel.blinks_for_rest:
+        return []
+    return [
+        number
+        for number, component in enumerate(record.components)
+        if component.removed and component.blink_share >= settings.iclabel.blink_share
+    ]
 
 
 def _rebuilt(

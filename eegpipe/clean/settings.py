@@ -116,6 +116,8 @@ class IclabelSettings:
     eye_with_blinks: Annotated[float, Ge(0), Le(1)] = 0.5
     # Where ICLabel's conditions do not hold, this share of the mean blink is enough by itself. 1: never.
     blink_share_outside: Annotated[float, Gt(0), Le(1)] = 0.8
+    # From so many blinks on, what the removal leaves of them is measured and regressed out. 0: never.
+    blinks_for_rest: Annotated[int, Ge(0)] = 30
     # ICLabel learned on 1-100 Hz. Data that end below this are outside its conditions, Hz.
     lowest_upper_hz: Annotated[float, Gt(0)] = 70.0
     # With fewer EEG channels topographies are too coarse.
@@ -163,7 +165,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "bad_channels": {"protected": ("Fp1", "Fp2", "F7", "F8")},
         "iclabel": {
             **{"rule": "thresholds", "heed_conditions": False, "muscle": 0.8, "eye": 0.8, "heart": 1.0, "line": 1.0},
-            **{"channel": 1.0, "eye_with_blinks": 1.0, "blink_share_outside": 1.0},
+            **{"channel": 1.0, "eye_with_blinks": 1.0, "blink_share_outside": 1.0, "blinks_for_rest": 0},
         },
         "interpolation": {"method": "nearest", "neighbours": 3},
     },
@@ -173,10 +175,11 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "iclabel": {
             **{"rule": "thresholds", "heed_conditions": False, "muscle": 1.0, "eye": 1.0, "heart": 1.0, "line": 1.0},
             **{"channel": 1.0, "blink_share": 0.3, "eye_with_blinks": 0.0, "blink_share_outside": 1.0},
+            **{"blinks_for_rest": 0},
         },
     },
     "art": {
         "filters": {"band_hz": (1.0, 49.0), "notch_width_hz": 0.0},
-        "iclabel": {"rule": "not brain"},
+        "iclabel": {"rule": "not brain", "blinks_for_rest": 0},
     },
 }
