@@ -1,0 +1,131 @@
+"""The benchmark of the pipeline, on a small project of its own, and the rule of the study without affect."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import ClassVar
+from xml.etree import ElementTree
+
+import pytest
+
+from import_graph import ROOT
+
+
+@pytest.fixture(scope="module")
+def modules():
+    """The scripts' own modules: they are no package, so that they run from anywhere."""
+    folder = str(ROOT / "benchmarks")
+    sys.path.insert(0, folder)
+    try:
+        import no_affect
+        import no_affect_figure
+
+        import pipeline
+
+        yield SimpleNamespace(pipeline=pipeline, study=no_affect, figure=no_affect_figure)
+    finally:
+        sys.path.remove(folder)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Two stages, one of which computes; results of an earlier run that must not be copied."""
+    folder = tmp_path / "project"
+    (folder / "metrics").mkdir(parents=True)
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc/config").write_text("[core]\n    analytics = false\n    no_scm = true\n")
+    (folder / "params.yaml").write_text("steps: {count: 3}\n")
+    (folder / "metrics/old.json").write_text("{}\n")
+    (folder / "dvc.lock").write_text("schema: '2.0'\n")
+    (folder / "busy.py").write_text(
+        "import sys, time, yaml\n"
+        "while time.process_time() < 0.5: pass\n"
+        "open(sys.argv[1], 'w').write(str(yaml.safe_load(open('params.yaml'))['steps']['count']))\n"
+    )
+    (folder / "dvc.yaml").write_text(
+        "stages:\n"
+        f"  first:\n    cmd: {sys.executable} busy.py a.txt\n    outs: [a.txt]\n    params: [steps.count]\n"
+        f"  second:\n    matrix: {{of: [x]}}\n    cmd: {sys.executable} busy.py b.txt\n    deps: [a.txt]\n"
+        "    outs: [b.txt]\n"
+    )
+    (folder / "untracked.txt").write_text("x")
+    for command in (["init", "-q"], ["add", "--", "metrics", ".dvc", "params.yaml", "busy.py", "dvc.yaml", "dvc.lock"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
+def test_every_stage_is_timed_in_a_fresh_copy(modules, project, tmp_path):
+    copy = tmp_path / "copy"
+    modules.pipeline.copy_project(project, copy)
+    assert sorted(path.name for path in copy.iterdir() if path.name != ".git") == [
+        ".dvc",
+        "busy.py",
+        "dvc.yaml",
+        "params.yaml",
+    ]
+    stages = modules.pipeline.run(copy, ["steps.count=7"])
+    assert (copy / "b.txt").read_text() == "7"
+    assert [stage.name for stage in stages[:-1]] == ["first", "second@x"]
+    assert all(stage.wall_s > 0 for stage in stages)
+    assert all(stage.cpu_s >= 0.5 for stage in stages[:-1])
+    total, cpu = sum(stage.wall_s for stage in stages), sum(stage.cpu_s for stage in stages)
+    assert modules.pipeline.kinds(stages)["second"][0] == 1
+    slowest = max(stages, key=lambda stage: stage.wall_s).name
+    assert slowest in modules.pipeline.summary(stages, total)
+    rows = modules.pipeline.rows(stages, total, cpu)
+    assert [row.name for row in rows] == [f"pipeline.{stage.name}" for stage in stages] + ["pipeline.total"]
+    assert rows[-1].ours == pytest.approx(total, abs=0.01)
+    assert "first" in modules.pipeline.stage_table(stages, total, cpu)
+
+
+def test_what_fails_is_shown_and_nothing_is_overwritten(modules, project, tmp_path):
+    with pytest.raises(SystemExit, match="exists"):
+        modules.pipeline.copy_project(project, project)
+    (project / "busy.py").write_text("raise SystemExit('too busy')\n")
+    modules.pipeline.copy_project(project, tmp_path / "copy")
+    with pytest.raises(SystemExit, match="too busy"):
+        modules.pipeline.run(tmp_path / "copy")
+    with pytest.raises(SystemExit, match="no such setting"):
+        modules.pipeline.run(tmp_path / "copy", ["steps.cuont=7"])
+
+
+class TestWithoutAffect:
+    SCORES: ClassVar = {
+        "de": {
+            "fewshot_subject_stimulus": {False: [0.30, 0.34, 0.36], True: [0.50, 0.52, 0.58]},
+            "art_within": {False: [0.60, 0.62, 0.64], True: [0.80, 0.81, 0.82]},
+        },
+        "lucky": {"fewshot_subject_stimulus": {False: [0.40, 0.41, 0.42], True: [0.40, 0.42, 0.41]}},
+    }
+
+    def test_rows(self, modules):
+        rows = modules.study.rows_of(self.SCORES, 1 / 3)
+        found = {(row.method, row.protocol): row for row in rows}
+        assert list(found) == [
+            ("de", "fewshot_subject_stimulus"),
+            ("lucky", "fewshot_subject_stimulus"),
+            ("de", "art_within"),
+        ]
+        de, lucky, within = found.values()
+        assert de.covers_chance
+        assert de.leak_free
+        assert de.rise == pytest.approx(0.2)
+        assert de.rise_low > 0
+        assert not lucky.covers_chance
+        assert lucky.rise_low < 0
+        assert not within.leak_free
+        assert within.without_low > 1 / 3
+        words = modules.study.summary(rows)
+        assert "1 of 2 leak-free rows cover chance; 1 of 1" in words
+        assert "1 of 2 leak-free rows of methods that learn rise" in words
+
+    def test_the_figure_is_a_picture(self, modules):
+        picture = modules.figure.figure(modules.study.rows_of(self.SCORES, 1 / 3), 3)
+        tree = ElementTree.fromstring(picture)
+        assert tree.tag.endswith("svg")
+        said = " ".join(element.text or "" for element in tree.iter() if element.tag.endswith("text"))
+        assert "leaks (same trials)" in said
+        assert "lucky" in said
+        assert "3 simulations" in said
