@@ -129,8 +129,8 @@ def _rows(case: Case, ours: Measured, rival: Measured) -> list[Row]:
 
 
 def _case_table(case: Case, measured: Sequence[Measured]) -> str:
-    head = ("chain", "threads", "wall s", "CPU s", "peak / float64")
-    head += ("error", "blink", "muscle", "muscle not there", "line uV", "steps")
+    costs = ("chain", "threads", "wall s", "CPU s", "peak / float64")
+    head = (*costs, "error", "blink", "muscle", "muscle not there", "line uV", "steps")
     rows = [
         (
             one.chain,
