@@ -107,6 +107,22 @@ def fresh(call: Callable[[_Given], _Value], given: _Given) -> _Value:
             ) from None
 
 
+def anonymous_bytes() -> int:
+    """Resident memory of this process that is its own: without files that are mapped."""
+    return _status("RssAnon")
+
+
+def sampled(call: Callable[[], _Value], read: Callable[[], int], every_s: float) -> tuple[_Value, int]:
+    """What ``call`` returns, and the largest value of ``read`` meanwhile."""
+    sampler = _Sampler(read, every_s)
+    sampler.start()
+    try:
+        result = call()
+    finally:
+        largest = sampler.stop()
+    return result, largest
+
+
 def watched(call: Callable[[], _Value]) -> tuple[_Value, float, int]:
     """What ``call`` returns, its seconds, and the largest memory of this process and all its children, sampled every
     0.1 s: the sum of their proportional set sizes, which counts a page that is shared only once."""

@@ -34,7 +34,7 @@ RELEASED_FIRST = {
 # Samples beyond this many medians of |x| are artefacts and do not count for a subject's mean and spread.
 OUTLIER_MEDIANS = 30.0
 # Windows whose scale is taken at once: bounds memory. Part of the result in its last digits.
-_BLOCK = 256
+_BLOCK = 64
 
 
 def neighbour_ranking(name: str, ranking: Literal["distance", "released"] = "distance") -> tuple[str, ...]:
