@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _batches(store: Path, made: WindowSet, folder: Path, options: argparse.Namespace) -> list[Row]:  # noqa: ARG001
     resident = load(store, memory=2**62)
-    streamed, cold = load(store, memory=0), load(store, memory=0)
+    streamed, cold = load(store, memory=0), load(store, cache=folder / "cold")  # not the same file
     largest = max(options.batch)
     readers = {
         "ours, in memory": Reader(ours(resident, largest), options.rounds),

@@ -163,17 +163,30 @@ class _File:
         assert out.flags.c_contiguous
         target = out.reshape(-1).view(np.uint8).data
 
-        def fill(some: list[tuple[int, int, int]]) -> None:
+        # What the system still knows is copied at once; the rest is fetched by all threads.
+        missing = [read for read in reads if not self._known(target, size, *read)]
+
+        def fetch(some: list[tuple[int, int, int]]) -> None:
             for at, place, count in some:
                 self._fill(target[at * size : (at + count) * size], place * size)
 
-        if len(reads) == 1 or size < _SMALL_BYTES:
-            for _, place, count in reads:
+        if len(missing) == 1 or size < _SMALL_BYTES:
+            for _, place, count in missing:
                 _advise(self.descriptor, self.offset + place * size, count * size, "WILLNEED")
-            fill(reads)
-        else:
-            list(_pool().map(fill, [reads[first::_THREADS] for first in range(_THREADS)]))
+            fetch(missing)
+        elif missing:
+            list(threads().map(fetch, [missing[first::_THREADS] for first in range(_THREADS)]))
         return out
+
+    def _known(self, target: memoryview, size: int, at: int, place: int, count: int) -> bool:
+        """Copy what can be had without waiting for the disk; whether that was all."""
+        if not hasattr(os, "RWF_NOWAIT"):  # only on Linux
+            return False
+        here = target[at * size : (at + count) * size]
+        try:
+            return os.preadv(self.descriptor, [here], self.offset + place * size, os.RWF_NOWAIT) == len(here)
+        except OSError:  # nothing is known, or this file system cannot tell
+            return False
 
     def _fill(self, target: memoryview, start: int) -> None:
         done = 0
@@ -187,9 +200,15 @@ class _File:
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a child
+def threads() -> ThreadPoolExecutor:
+    """For reading and copying: work that leaves other threads running."""
+    os.register_at_fork(after_in_child=threads.cache_clear)  # threads do not live on in a child
     return ThreadPoolExecutor(_THREADS, thread_name_prefix="segments")
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _advise(descriptor: int, start: int, count: int, what: str) -> None:

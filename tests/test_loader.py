@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from test_store import CHANNELS, HEADER, make_trials
 
+from eegpipe import loader
 from eegpipe.decoded import Streamed
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.loader import PER_SEGMENT, load, load_all
@@ -117,7 +118,9 @@ def test_what_fits_lies_in_memory_and_the_rest_is_streamed(path, tmp_path, monke
     assert [file.name for file in (tmp_path / "named").iterdir()] == [f"{plain.digest}.npy"]
 
 
-def test_windows_are_gathered_into_an_array_that_is_there(path, tmp_path):
+@pytest.mark.parametrize("worth_threads", [loader._WORTH_THREADS, 0])
+def test_windows_are_gathered_into_an_array_that_is_there(path, tmp_path, monkeypatch, worth_threads):
+    monkeypatch.setattr(loader, "_WORTH_THREADS", worth_threads)
     rows = np.array([5, 0, 5, 11])
     for segments in (load(path), load(path, cache=tmp_path)):
         out = np.full((6, *segments.eeg.shape[1:]), np.nan, np.float32)
