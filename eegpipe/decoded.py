@@ -145,7 +145,7 @@ class _File:
 
     def __init__(self, descriptor: int, path: Path, offset: int, *, stays: bool) -> None:
         self.descriptor, self.path, self.offset = descriptor, path, offset
-        weakref.finalize(self, _release, descriptor, path, stays)
+        weakref.finalize(self, _release, descriptor, path, stays, os.getpid())
         _advise(descriptor, 0, 0, "RANDOM")  # reading ahead would fetch rows that nobody asked for
 
     def read(self, places: np.ndarray, shape: tuple[int, ...], out: np.ndarray | None = None) -> np.ndarray:
@@ -321,10 +321,10 @@ def _put(descriptor: int, values: np.ndarray, at: int) -> int:
     return done
 
 
-def _release(descriptor: int, path: Path, stays: bool) -> None:
+def _release(descriptor: int, path: Path, stays: bool, owner: int) -> None:
     """Close the file; the last user takes it away unless it stays."""
     try:
-        if not stays:
+        if not stays and os.getpid() == owner:  # a child by fork has the lock of its parent
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(descriptor, path):
                 path.unlink()
@@ -341,4 +341,4 @@ def _sweep(folder: Path, but: str) -> None:
             continue
         with suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            _release(descriptor, path, stays=False)
+            _release(descriptor, path, stays=False, owner=os.getpid())

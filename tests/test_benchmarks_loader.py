@@ -116,7 +116,8 @@ def test_size_and_files(inside, modules, monkeypatch):
     assert files["rival"] / 256 < files["ours"] < 1000
 
 
-def test_streaming_rows(inside):
+def test_streaming_rows(inside, modules, monkeypatch):
+    monkeypatch.setattr(modules["loader"], "_TURNS", 1)
     rows = inside("--only", "streaming", "--segments", "60", "--steps", "1")
     assert set(rows) == {"streaming_vs_resident", "streaming_cached_vs_resident", "streaming_peak_memory"}
     assert min(row["ours"] for row in rows.values()) > 0

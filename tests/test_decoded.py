@@ -190,6 +190,20 @@ assert np.array_equal(array[:], t.signal())
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_child_by_fork_reads_and_takes_nothing_away(tmp_path):
+    array = stream(blocks, SHAPE, "digest", tmp_path, stays=False)
+    array[np.array([3, 9, 1])]
+    child = os.fork()
+    if not child:
+        right = np.array_equal(array[np.array([3, 9, 1])], signal()[[3, 9, 1]])
+        del array
+        gc.collect()
+        os._exit(0 if right else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["digest.npy"]
+    np.testing.assert_array_equal(array[:], signal())
+
+
 def test_where_files_lie():
     assert cache_folder({"EEGPIPE_CACHE": "/scratch"}) == (Path("/scratch"), True)
     assert cache_folder({"XDG_CACHE_HOME": "/x", "HOME": "/home/a"}) == (Path("/x/eegpipe"), False)
