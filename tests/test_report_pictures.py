@@ -188,6 +188,13 @@ def test_signed_numbers_have_no_minus_zero():
     assert figures_scores.decimal(-0.5) == "−0.50"
 
 
+def test_terms_of_a_loss_fill_their_scales():
+    picture = figures_scores.terms({"epoch": (1.0, 2.0, 3.0), "loss": (2.0, 1.99, 1.98), "isa_chance": (4.0, 4.0, 4.0)})
+    steps = re.search(r'<path d="M[\d. ]+l([^"]+)" class="after"', picture)[1].split()
+    assert abs(sum(map(float, steps[1::2]))) > 35  # of 44 units, however small the change
+    assert "Terms of the loss over 3 epochs: loss from 2 to 1.98." in picture
+
+
 # -- the papers' numbers -----------------------------------------------------------------------------------------------
 
 

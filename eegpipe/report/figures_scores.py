@@ -177,8 +177,8 @@ def terms(log: Mapping[str, Sequence[float]]) -> str:
         values = np.array(log[name])
         left = (place % 2) * (across + gap)
         top = (place // 2) * lane
-        x = svg.covering(epochs, left + 2, left + across - 2, pad=0.0)
-        y = svg.covering(values, top + 62, top + 22, pad=0.0)
+        x = svg.covering(epochs, left, left + across, pad=0.02)
+        y = svg.covering(values, top + 64, top + 20, pad=0.05)
         parts.append(svg.text(left, top + 12, name, style="small"))
         change = f"{values[0]:.3g} to {values[-1]:.3g}".replace("-", "−")
         parts.append(svg.text(left + across, top + 12, change, style="small number", anchor="end"))
