@@ -207,7 +207,7 @@ class TestTokenBranch:
     @pytest.mark.parametrize(("samples", "tokens"), [(200, 10), (101, 10), (333, 7), (25, 25), (20, 3), (5, 5)])
     @pytest.mark.parametrize("offset", [0.0, 300.0])
     def test_equals_the_plain_form(self, samples, tokens, offset, monkeypatch):
-        monkeypatch.setattr(emod_tokens, "POSITIONS_AT_ONCE_CPU", 100)
+        monkeypatch.setattr(emod_tokens, "NUMBERS_AT_ONCE_CPU", 800)
         torch.manual_seed(0)
         branch = TokenBranch(8, 25, 2)
         with torch.no_grad():

@@ -161,16 +161,26 @@ class Emod(nn.Module):
 
         The spectrum is the real part of the whole window's, divided by T: token m of it is a band of frequencies.
         """
+        return self.fuse(self.branches(x_BCT, tokens), ids)
+
+    def branches(self, x_BCT: Tensor, tokens: int) -> Tensor:
+        """Both branches side by side, (B, C, T) -> (B, C, M, 2 D)."""
         spectrum = torch.fft.rfft(x_BCT, norm="forward").real
-        both = torch.cat([self.time_branch(x_BCT, tokens), self.frequency_branch(spectrum, tokens)], dim=-1)
-        fused_BCMD = self.fusion(both)
+        return torch.cat([self.time_branch(x_BCT, tokens), self.frequency_branch(spectrum, tokens)], dim=-1)
+
+    def fuse(self, both_BCME: Tensor, ids: Tensor) -> Tensor:
+        """The branches to one width, with the channels' vectors added: (B, C, M, 2 D) -> (B, C, M, D)."""
+        fused_BCMD = self.fusion(both_BCME)
         if self.config.fusion == "gelu":
             fused_BCMD = functional.gelu(fused_BCMD)
         return fused_BCMD + self.channel_table(ids).unsqueeze(-2)
 
     def encode(self, x_BCT: Tensor, ids: Tensor, tokens: int) -> Tensor:
         """Tokens after all blocks, (B, C, M, D)."""
-        x_BCMD = self.tokenise(x_BCT, ids, tokens)
+        return self.mix(self.tokenise(x_BCT, ids, tokens))
+
+    def mix(self, x_BCMD: Tensor) -> Tensor:
+        """All blocks, (B, C, M, D) -> (B, C, M, D)."""
         for block in self.blocks:
             x_BCMD = block(x_BCMD)
         return x_BCMD
@@ -251,8 +261,8 @@ class EmodObjective:
         Windows of a data set that pass the encoder together; 0: all of the draw. The loss is over the whole draw for
         any number (averaging the losses of smaller draws would take away negatives). With dropout the masks differ.
     recompute : bool
-        Pass the encoder twice instead of keeping its activations: with ``windows_at_once``, memory is that of so many
-        windows, whatever the draw.
+        Pass the blocks twice instead of keeping their activations. With ``windows_at_once``, these are kept of so many
+        windows, whatever the draw; of the others only the tokens (3 MB a window of the paper's largest).
 
     Attributes
     ----------
@@ -352,12 +362,14 @@ class EmodObjective:
         return self.model.project(pooled, self.config.batch_norm_windows or 0).unflatten(0, (views, -1))
 
     def _pool(self, x_BCT: Tensor, ids_BC: Tensor, tokens: int) -> Tensor:
-        def run(x: Tensor, ids: Tensor) -> Tensor:
-            return self.model.pool(self.model.encode(x, ids, tokens))
+        def after_branches(both_BCME: Tensor) -> Tensor:
+            return self.model.pool(self.model.mix(self.model.fuse(both_BCME, ids_BC)))
 
+        both_BCME = self.model.branches(x_BCT, tokens)
         if self._recompute and self.model.training:
-            return checkpoint(run, x_BCT, ids_BC, use_reentrant=False)
-        return run(x_BCT, ids_BC)
+            # Not the branches: they keep little, and cost more than all that follows them.
+            return checkpoint(after_branches, both_BCME, use_reentrant=False)
+        return after_branches(both_BCME)
 
     def _weights(self, rows_of: Sequence[np.ndarray]) -> Tensor:
         """Targets between all rows of a draw."""
