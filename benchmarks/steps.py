@@ -17,6 +17,7 @@ from plain import plain
 from torch import nn
 
 from eegpipe import methods
+from eegpipe.allocation import memory_kept
 from eegpipe.methods import Request
 from eegpipe.models.settings import PretrainSettings
 from eegpipe.params import MethodParams
@@ -69,8 +70,9 @@ def run(job: Job) -> Steps:
 
 
 def measured(job: Job) -> Steps:
-    """The same in this process. Full float32 and deterministic kernels, as in pre-training."""
-    with without_tf32():
+    """The same in this process. Full float32, deterministic kernels and memory that is kept, as in pre-training; the
+    plain form has these too."""
+    with without_tf32(), memory_kept():
         return _measured(job)
 
 
@@ -79,6 +81,7 @@ def _measured(job: Job) -> Steps:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[assignment]
     sources = full_size.sources(job.params, job.windowing, part=job.part)
     ceiling = _ceiling(job.device)
     before = resident_bytes()
