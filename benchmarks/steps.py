@@ -81,7 +81,8 @@ def _measured(job: Job) -> Steps:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[assignment]
+    filling: Any = torch.utils.deterministic
+    filling.fill_uninitialized_memory = False
     sources = full_size.sources(job.params, job.windowing, part=job.part)
     ceiling = _ceiling(job.device)
     before = resident_bytes()

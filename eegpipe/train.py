@@ -272,20 +272,20 @@ def _check_tested_too(sources: Sequence[Segments], name: str | None, method: Met
 @contextmanager
 def _reproducible(threads: int) -> Iterator[None]:
     """The given number of threads, deterministic kernels and full float32, and afterwards what was set before."""
-    filling = torch.utils.deterministic
+    filling: Any = torch.utils.deterministic
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), filling.fill_uninitialized_memory
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     # Every new tensor would be filled before it is written. It serves to find reads of what was never written.
-    filling.fill_uninitialized_memory = False  # type: ignore[assignment]
+    filling.fill_uninitialized_memory = False
     try:
         with without_tf32(), memory_kept():
             yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
-        filling.fill_uninitialized_memory = before[2]  # type: ignore[assignment]
+        filling.fill_uninitialized_memory = before[2]
 
 
 def _rows_digest(segments: Segments) -> str:

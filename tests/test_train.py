@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -54,6 +56,38 @@ def contents(folder) -> dict[str, bytes]:
 
 class Killed(BaseException):
     """Stands for a kill: nothing in the library may catch it."""
+
+
+class TestMemory:
+    def test_what_is_freed_is_used_again(self):
+        """Page faults of taking and freeing 160 MB: with the C library's own rule, each page is one every time."""
+        command = (
+            "import resource, torch\n"
+            "from eegpipe.allocation import memory_kept\n"
+            "def faults():\n"
+            "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+            "    kept = [torch.ones(2**23) for _ in range(5)]\n"
+            "    del kept\n"
+            "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+            "outside = [faults() for _ in range(3)]\n"
+            "with memory_kept():\n"
+            "    inside = [faults() for _ in range(8)]\n"  # the first ones enlarge the heap
+            "print(outside[-1], inside[-1])\n"
+        )
+        done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+        outside, inside = map(int, done.stdout.split())
+        if outside < 1_000:  # huge pages, or another C library
+            pytest.skip(f"160 MB cost {outside} page faults here")
+        assert inside < outside / 10
+
+    def test_settings_of_torch_come_back(self):
+        def now():
+            return (torch.utils.deterministic.fill_uninitialized_memory, torch.get_num_threads())
+
+        before = now()
+        with train._reproducible(1):
+            assert now() == (False, 1)
+        assert now() == before
 
 
 class TestFolder:

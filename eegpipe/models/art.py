@@ -80,11 +80,19 @@ class RateConv(nn.Conv1d):
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__(inputs, outputs, kernel)
 
-    def forward(self, x_NCT: Tensor, ratio: float = 1.0, stride: int = 1) -> Tensor:
+    def forward(self, x_NC1T: Tensor, ratio: float = 1.0, stride: int = 1) -> Tensor:
         weight = self.weight
         if ratio != 1.0:
             weight = weight @ torch.from_numpy(kernel_map(weight.shape[-1], ratio)).to(weight)
-        return functional.conv1d(x_NCT, weight, self.bias, stride=stride, padding=weight.shape[-1] // 2)
+        # As a 2-d convolution with channels last in memory: faster on a CPU, its gradient above all.
+        weight = weight.unsqueeze(2)
+        return functional.conv2d(
+            x_NC1T.contiguous(memory_format=torch.channels_last),
+            weight.contiguous(memory_format=torch.channels_last),
+            self.bias,
+            stride=(1, stride),
+            padding=(0, weight.shape[-1] // 2),
+        )
 
 
 class AdaptiveTokens(nn.Module):
@@ -109,14 +117,15 @@ class AdaptiveTokens(nn.Module):
         if self.seconds:
             # Fewer samples only where there are more than enough: what a stride folds over depends on the rate.
             strides = (max(int(rate_hz / self.reference_hz), 1), *[1] * (len(strides) - 1))
-        h, ratio = x_NT.unsqueeze(1), rate_hz / self.reference_hz
+        h_NC1T, ratio = x_NT[:, None, None], rate_hz / self.reference_hz
         for convolution, norm, stride in zip(self.convolutions, self.norms, strides, strict=True):
-            h = functional.gelu(norm(convolution(h, ratio if self.seconds else 1.0, stride)))
+            h_NC1T = functional.gelu(norm(convolution(h_NC1T, ratio if self.seconds else 1.0, stride)))
             ratio /= stride
+        h_NTC = h_NC1T.squeeze(2).transpose(1, 2)
         step = math.prod(strides) / x_NT.shape[-1] if self.seconds else 0.0
         # A product, not AdaptiveAvgPool1d: its gradient is not deterministic on a GPU.
-        bins = torch.from_numpy(pooling(h.shape[-1], step, self.patches)).to(h)
-        return self.out((h @ bins).transpose(1, 2))
+        bins_PT = torch.from_numpy(pooling(h_NTC.shape[1], step, self.patches)).to(h_NTC).T
+        return self.out(torch.matmul(bins_PT, h_NTC))
 
 
 class FixedTokens(nn.Module):

@@ -149,7 +149,7 @@ class EmodTraining(PretrainSettings):
     gradient_clip: Annotated[float, Ge(0)] = 3.0  # (code)
     # Windows of a data set that pass the encoder together; 0: all of the draw. Memory only, but for dropout's masks.
     windows_at_once: Annotated[int, Ge(0)] = 12  # (ours)
-    recompute: bool = True  # pass the encoder twice instead of keeping its activations (ours)
+    recompute: bool = True  # pass the blocks twice instead of keeping their activations (ours)
 
 
 @dataclass(frozen=True)

@@ -122,14 +122,14 @@ class Layout(NamedTuple):
     """Where tokens lie in a signal. Tokens are those of adaptive pooling: from floor(m T / M) to ceil((m + 1) T / M).
 
     together : S
-    read_MX : the samples that a token's convolution reads, positions in the signal with kernel // 2 zeros before it and
-        kernel // 2 + 1 after it
-    share_ML : the share of each position in the token's mean: 1 / length, 0 after the token's end
+    reads : (M, X), the samples that a token's convolution reads, positions in the signal with kernel // 2 zeros before
+        it and kernel // 2 + 1 after it
+    shares : (M, L), the share of each position in the token's mean: 1 / length, 0 after the token's end
     """
 
     together: int
-    read_MX: Tensor
-    share_ML: Tensor
+    reads: Tensor
+    shares: Tensor
 
 
 def layout(x_BCT: Tensor, tokens: int, kernel: int, maps: int) -> Layout:
@@ -150,7 +150,7 @@ def layout(x_BCT: Tensor, tokens: int, kernel: int, maps: int) -> Layout:
 
 
 class _ConvolveGeluPool(torch.autograd.Function):
-    """Mean over each token of GELU(convolution of x with weight + shift), part after part, forwards and again backwards.
+    """Mean over each token of GELU(convolution of x with weight + shift), part by part, forwards and again backwards.
 
     x (B, C, T), weight (B, K, F), shift (B, F) -> (B, R, F). No gradient for x.
     """
@@ -212,18 +212,18 @@ def _parts(x_BCT: Tensor, where: Layout, kernel: int, maps: int) -> Iterator[tup
     The patches are in one place for all parts: they are gone with the next part.
     """
     windows, channels, _ = x_BCT.shape
-    tokens, longest = where.share_ML.shape
+    tokens, longest = where.shares.shape
     most = NUMBERS_AT_ONCE_CPU if x_BCT.device.type == "cpu" else NUMBERS_AT_ONCE_GPU
     rows = channels * tokens
     at_once = min(max(1, most // (longest * maps)), rows)
     windows_at_once = min(max(1, most // (rows * longest * maps)), windows)
-    share_RL1 = where.share_ML.to(x_BCT.dtype).repeat(channels, 1).unsqueeze(2)
+    share_RL1 = where.shares.to(x_BCT.dtype).repeat(channels, 1).unsqueeze(2)
     span = where.together + kernel
     place = x_BCT.new_ones(windows_at_once * at_once * (longest // where.together) * span)
     for first in range(0, windows, windows_at_once):
         chosen = slice(first, min(first + windows_at_once, windows))
         padded_bCU = functional.pad(x_BCT[chosen], (kernel // 2, kernel // 2 + 1))
-        read_bRX = padded_bCU[..., where.read_MX].flatten(1, 2)
+        read_bRX = padded_bCU[..., where.reads].flatten(1, 2)
         for start in range(0, rows, at_once):
             part = slice(start, min(start + at_once, rows))
             samples = read_bRX[:, part].unfold(-1, span - 1, where.together)

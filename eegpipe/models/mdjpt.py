@@ -347,6 +347,7 @@ class Mdjpt(nn.Module):
         reach = self.config.attention_patches
         a_BKP = functional.relu(self.attention_conv(functional.pad(e_BKP, (reach - 1, 0))))
         a_BKP = _RunningSum.apply(a_BKP, reach) / reach
+        assert self.attention_mix.bias is not None
         mixed_BKP = torch.matmul(self.attention_mix.weight.squeeze(2), a_BKP) + self.attention_mix.bias[:, None]
         return torch.softmax(mixed_BKP, dim=1)
 
