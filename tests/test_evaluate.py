@@ -304,7 +304,8 @@ def test_the_same_evaluation_writes_the_same_bytes(scored, tmp_path):
     for name in ("a", "b"):
         evaluate("de", segments, splits, tmp_path / name / "m.json", tmp_path / name, settings=SETTINGS, seed=1)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert names == ["confusion.csv", "m.json", "per_subject.csv", "predictions.npz", "training_curve.csv"]
+    tables = ["confusion.csv", "fewshot.csv", "m.json", "per_subject.csv", "predictions.npz", "training_curve.csv"]
+    assert names == tables
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     # Protocols do not influence each other.
