@@ -1,16 +1,18 @@
-"""mdJPT and EMOD as their equations read, from the library's own layers: the rivals of the quick formulations.
+"""The methods as their equations read, from the library's own layers: the rivals of the quick formulations.
 
 The weights are those of the network that they are made from, so a step has the same loss and the same gradient.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from eegpipe.models.art import AdaptiveTokens, Art, kernel_map, pooling
 from eegpipe.models.emod import Emod
 from eegpipe.models.mdjpt import DepthwisePatches, DilatedSpace, Mdjpt, MllaBlock
 
@@ -19,6 +21,10 @@ def plain(model: nn.Module) -> nn.Module:
     """The same network, with the same weights, in plain layers; it takes the place of the one given."""
     if isinstance(model, Mdjpt):
         return PlainMdjpt(model)
+    if isinstance(model, Art):
+        if isinstance(model.tokens, AdaptiveTokens):
+            model.tokens = _Tokens(model.tokens)  # type: ignore[assignment]
+        return model
     assert isinstance(model, Emod)
     model.time_branch.plain = model.frequency_branch.plain = True
     return model
@@ -93,3 +99,32 @@ class _Dilated(nn.Module):
 
     def forward(self, p_BFSP: Tensor) -> Tensor:
         return torch.cat([conv(p_BFSP).squeeze(2) for conv in self.convolutions], dim=1)
+
+
+class _Tokens(nn.Module):
+    """ART's tokenizer with one Conv1d after the other on (item, channel, time), all items of a batch together."""
+
+    def __init__(self, tokens: AdaptiveTokens) -> None:
+        super().__init__()
+        self.convolutions, self.norms, self.out = tokens.convolutions, tokens.norms, tokens.out
+        self.patches, self.reference_hz = tokens.patches, tokens.reference_hz
+        self.seconds, self.strides = tokens.seconds, tokens.strides
+
+    def forward(self, x_NT: Tensor, rate_hz: float) -> Tensor:
+        strides = self.strides
+        if self.seconds:
+            strides = (max(int(rate_hz / self.reference_hz), 1), *[1] * (len(strides) - 1))
+        h_NCT, ratio = x_NT.unsqueeze(1), rate_hz / self.reference_hz
+        for convolution, norm, stride in zip(self.convolutions, self.norms, strides, strict=True):
+            weight = convolution.weight
+            assert isinstance(weight, Tensor)
+            if self.seconds and ratio != 1.0:
+                weight = weight @ torch.from_numpy(kernel_map(weight.shape[-1], ratio)).to(weight)
+            bias = convolution.bias
+            assert isinstance(bias, Tensor)
+            h_NCT = functional.conv1d(h_NCT, weight, bias, stride=stride, padding=weight.shape[-1] // 2)
+            h_NCT = functional.gelu(norm(h_NCT))
+            ratio /= stride
+        step = math.prod(strides) / x_NT.shape[-1] if self.seconds else 0.0
+        bins_TP = torch.from_numpy(pooling(h_NCT.shape[-1], step, self.patches)).to(h_NCT)
+        return self.out((h_NCT @ bins_TP).transpose(1, 2))

@@ -22,8 +22,6 @@ from eegpipe.errors import UsageProblem
 from eegpipe.params import ArtParams, MethodParams, Params, load
 
 METHODS = ("mdjpt", "emod", "art")
-# Those whose network has quick formulations; ART is made of the library's layers.
-WITH_RIVAL = ("mdjpt", "emod")
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 # Two ways to the same number, in float32; sums in another order. Gradients add up over more of them.
 _LOSS_TOLERANCE, _GRADIENT_TOLERANCE = 1e-4, 1e-2
@@ -42,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.method:
         job = job_of(name, params, options)
         whole: MethodParams = getattr(params, name)[options.size]
-        rows += compare(job, whole, rival=options.rival == "plain" and name in WITH_RIVAL)
+        rows += compare(job, whole, rival=options.rival == "plain")
         if options.json:  # after every method: what was measured is not lost with the next
             write_rows(options.json, rows)
 

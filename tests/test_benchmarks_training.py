@@ -15,6 +15,7 @@ import torch
 
 from eegpipe.affect_sampler import region_of
 from eegpipe.fit import fit
+from eegpipe.models.art import AdaptiveTokens, Art
 from eegpipe.models.emod import Emod
 from eegpipe.models.emod_settings import EmodConfig
 from eegpipe.models.mdjpt import Mdjpt
@@ -142,6 +143,22 @@ class TestPlain:
         before = model(x, ids, 10)
         assert modules["plain"].plain(model).time_branch.plain
         torch.testing.assert_close(model(x, ids, 10), before, atol=1e-5, rtol=1e-4)
+
+    @pytest.mark.parametrize("time_base", ["seconds", "samples"])
+    def test_art(self, modules, time_base):
+        torch.manual_seed(0)
+        config = replace(PARAMS.art["demo"].model, time_base=time_base, channels=("Fz", "Cz"), dropout=0.0)
+        model, x, mixture = Art(config), torch.randn(3, 400), torch.eye(2)[[0, 1, 0]]
+        results = []
+        for form in ("ours", "plain"):
+            network = modules["plain"].plain(model) if form == "plain" else model
+            network.zero_grad()
+            features = network(x, 200.0, mixture)
+            features[:, 0].square().sum().backward()
+            results.append([features.detach(), *(one.grad.clone() for one in network.tokens.parameters())])
+        for ours, its in zip(*results, strict=True):
+            torch.testing.assert_close(its, ours, atol=1e-5, rtol=1e-3)
+        assert not any(isinstance(layer, AdaptiveTokens) for layer in model.modules())
 
 
 class TestSteps:
