@@ -204,9 +204,7 @@ def _streaming(store: Path, made: WindowSet, folder: Path, options: argparse.Nam
     memory, warm, disk = found.values()
     most = max(warm.peak_bytes, disk.peak_bytes)
     held = most - (memory.peak_bytes - size)
-    print(
-        f"\nBeside what a step needs either way, streaming holds {max(0, held) / 1e6:,.0f} MB of signal.", flush=True
-    )
+    print(f"\nBeside what a step needs either way, streaming holds {max(0, held) / 1e6:,.0f} MB of signal.", flush=True)
     return [
         _row("streaming_vs_resident", 1 / disk.step_s, 1 / memory.step_s, "steps/s, from disk", higher_is_better=True),
         _row("streaming_cached_vs_resident", 1 / warm.step_s, 1 / memory.step_s, "steps/s", higher_is_better=True),
