@@ -9,7 +9,7 @@ from eegpipe import svg
 
 _STYLE = """<style>
 text{font:11px sans-serif;fill:#333}.head{font-weight:bold}.chance{stroke:#333;stroke-dasharray:4 3}
-.grid{stroke:#e3e3e3}.none{stroke:#777;fill:#fff;stroke-width:2}.planted{stroke:#00705a;fill:#00705a;stroke-width:2}
+.grid{stroke:#e3e3e3}.paper{fill:#fff}.none{stroke:#777;fill:#fff;stroke-width:2}.planted{stroke:#00705a;fill:#00705a;stroke-width:2}
 .leak{stroke:#b0391e;fill:#fff;stroke-width:2}.rise{stroke:#00705a;stroke-width:1;stroke-dasharray:1 3}
 </style>"""
 _WORDS, _WIDTH, _ROW = 170.0, 720.0, 17.0
@@ -44,6 +44,8 @@ def figure(rows: Sequence[Any], worlds: int) -> str:
     y = top
     for protocol in protocols:
         y += 1.3 * _ROW
+        # Paper behind the words: the line of chance would run through them.
+        parts.append(svg.rect(8, y - 11, 6.1 * len(_TITLES[protocol]), 14, style="paper"))
         parts.append(svg.text(10, y, _TITLES[protocol], style="head"))
         for row in rows:
             if row.protocol == protocol:
