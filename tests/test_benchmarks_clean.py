@@ -87,9 +87,13 @@ def test_equal_cases_give_equal_bytes_and_the_seed_changes_them(modules, planted
 def test_residuals_of_what_is_known(modules, planted):
     left, band_hz = modules["left"].residuals, (0.3, 49.0)
     brain, maps, courses = planted.brain_uv, planted.topographies, planted.courses
-    assert left(brain, planted, band_hz) == modules["left"].Residuals(
-        0.0, 0.0, 0.0, pytest.approx(left(brain, planted, band_hz).line_uv)
-    )
+    untouched = left(brain, planted, band_hz)
+    assert untouched == modules["left"].Residuals(0.0, 0.0, 0.0, 0.0, pytest.approx(untouched.line_uv))
+    # Noise of the brain's size holds next to nothing of any course, and as little of one that is not there.
+    noise = brain.std() * np.random.default_rng(0).normal(size=brain.shape)
+    noisy = left(brain + noise, planted, band_hz)
+    assert 0 < noisy.absent < 0.01
+    assert 0.1 < noisy.muscle / noisy.absent < 10
     half = left(brain + 0.5 * maps @ courses, planted, band_hz)
     assert half.blink == pytest.approx(0.5, rel=1e-3)
     assert half.muscle == pytest.approx(0.25, rel=1e-3)

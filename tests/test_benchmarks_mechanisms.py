@@ -77,7 +77,7 @@ def test_the_rule(modules, low, high, informative, said):
 
 def test_every_comparison_differs_in_what_it_claims(modules):
     known = modules.study.arms(params.load(ROOT / "params.yaml"), 0.5)
-    assert known["mdjpt"].encoder.training.steps_per_epoch == 20
+    assert known["mdjpt"].encoder.training.steps_per_epoch == 8
     for one in modules.study.COMPARISONS:
         claimed, other = known[one.claimed], known[one.other]
         for same in ("split", "evaluation", "protocols"):
@@ -102,7 +102,7 @@ def test_a_tiny_study_goes_on_where_it_stopped(modules, tmp_path, capsys, monkey
         patch_samples=16, patch_stride=8, hidden=4, heads=2, depth=1, ffn=4, features=2, latent_channels=4, filters=1,
         dilations=(1, 2), attention_patches=3, pool_patches=3,
     )  # fmt: skip
-    training = MdjptTraining(epochs=1, steps_per_epoch=2)
+    training = MdjptTraining(epochs=1, steps_per_epoch=6)
     encoder = modules.arms.Pretraining(model, training, ("one", "two"), "target", 0.02)
     arm = modules.arms.Arm("on", encoder, SplitSettings(groups=2), EvaluateSettings(), silhouette=True)
     known = {"on": arm, "off": replace(arm, name="off", encoder=replace(encoder, cda_lambda=0.0))}

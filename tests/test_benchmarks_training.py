@@ -107,7 +107,7 @@ class TestSources:
             drawn = sum(len(batch.first) + len(batch.second) for batch in draw)
         else:
             drawn = draw.size if name == "art" else sum(len(rows) for rows in draw)
-        assert drawn == full_size.windows_of_step(params, part=2)
+        assert params.training.draws_per_step * drawn == full_size.windows_of_step(params, part=2)
 
     def test_segments(self, modules):
         full_size = modules["full_size"]
@@ -187,7 +187,7 @@ class TestSteps:
         finally:
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(strict)
-        assert (len(ours.costs), ours.windows) == (2, 20)
+        assert (len(ours.costs), ours.windows) == (2, 20 * PARAMS.mdjpt["demo"].training.draws_per_step)
         assert ours.parameters == rival.parameters == sum(p.numel() for p in Mdjpt(TINY_MDJPT).parameters())
         assert all(one.cpu_s > 0 for one in ours.costs)
         assert ours.ceiling > 1e8
@@ -270,7 +270,7 @@ def test_a_miniature_run_of_both(tmp_path):
         "pretrain.py", *("--size", "demo", "--method", "mdjpt", "--steps", "1", "--part", "20", "--json", str(figures))
     )
     assert done.returncode == 0, done.stderr
-    for words in ("cores", "| ours", "| plain", "The whole pre-training: 320 steps of 60 windows"):
+    for words in ("cores", "| ours", "| plain", "The whole pre-training: 128 steps of 120 windows"):
         assert words in done.stdout
     sizes = ("--seconds", "5", "--signal-s", "5", "--repeats", "1", "--json", str(figures), "--svg", str(picture))
     done = run_script("encoders.py", *sizes)

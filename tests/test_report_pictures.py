@@ -311,7 +311,7 @@ def test_the_page_in_a_browser(width, page, tmp_path):
     quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
     command = [
         *(BROWSER, *quiet, "--disable-sync", "--enable-logging=stderr", "--v=0"),
-        *(f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width + 40},900", "--virtual-time-budget=5000"),
+        *(f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width + 40},900", "--virtual-time-budget=60000"),
         *("--dump-dom", (tmp_path / "frame.html").as_uri()),
     ]
     made = subprocess.run(command, capture_output=True, text=True, timeout=120)
