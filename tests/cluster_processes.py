@@ -39,7 +39,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait(condition: Callable[[], Any], timeout_s: float = 30, step_s: float = 0.05) -> Any:
+def wait(condition: Callable[[], Any], timeout_s: float = 90, step_s: float = 0.05) -> Any:
     """The first true answer of ``condition``."""
     end = time.monotonic() + timeout_s
     while not (answer := condition()):
