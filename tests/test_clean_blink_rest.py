@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eegpipe.clean import blink_rest
+from eegpipe.clean import blink_rest, ica
 from eegpipe.clean.ica import Decomposition
 
 RATE_HZ = 100.0
@@ -38,7 +38,7 @@ def test_a_rest_is_taken_out_and_little_else(recording):
     data = (brain + topography[:, None] * course).astype(np.float32)
     unmixing = np.array([1.0, 0.05, 0.0, -0.03])  # a little brain signal beside the blink
     found = decomposition(unmixing, topography / (unmixing @ topography) * 0.97)  # ... and 3 % of it stay behind
-    sources = blink_rest.courses(found, [0], data)
+    sources = ica.courses(found, [0], data)
     np.testing.assert_allclose(sources[0], unmixing @ data, rtol=1e-5, atol=1e-3)
     cleaned = data - (found.topographies_uv @ sources).astype(np.float32)
     before = left(cleaned, brain, course)

@@ -9,19 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eegpipe.clean.ica import Decomposition
-
 _AROUND_S = 0.4
-_PIECE = 16384
-
-
-def courses(decomposition: Decomposition, numbers: list[int], data_uv: np.ndarray) -> np.ndarray:
-    """(len(numbers), sample) float32: sources in ``data_uv`` (channel, sample), which still holds them."""
-    unmixing = decomposition.unmixing[numbers]
-    out = np.empty((len(numbers), data_uv.shape[1]), np.float32)
-    for first in range(0, out.shape[1], _PIECE):
-        out[:, first : first + _PIECE] = unmixing @ data_uv[:, first : first + _PIECE]
-    return out
 
 
 def regress_out(data_uv: np.ndarray, sources: np.ndarray, blinks: np.ndarray, rate_hz: float) -> None:

@@ -1,8 +1,8 @@
 """The cleaning of one recording: continuous, in one order, with a record of everything that was decided.
 
 line noise and band-pass (each block by itself) -> bad channels -> average reference over good channels -> ICA on a copy
-above 1 Hz -> ICLabel -> removal -> rest of the blinks -> interpolation of bad channels -> average reference over all
-EEG channels.
+above 1 Hz -> ICLabel -> removal -> rest of blinks and muscles -> interpolation of bad channels -> average reference
+over all EEG channels.
 
 A recording of an hour is large, so the signal is held once as it came, and twice in single precision while it is worked
 on; everything else is done channel by channel or in pieces.
@@ -11,6 +11,7 @@ on; everything else is done channel by channel or in pieces.
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from eegpipe.clean import bad_channels, blink_rest, evidence, filters, ica, iclabel, interpolation, quality
+from eegpipe.clean import (
+    bad_channels,
+    blink_rest,
+    evidence,
+    filters,
+    ica,
+    iclabel,
+    interpolation,
+    muscle_rest,
+    quality,
+)
 from eegpipe.clean.evidence import Evidence
 from eegpipe.clean.filters import FilterDesign
 from eegpipe.clean.ica import Decomposition
@@ -165,9 +176,12 @@ def _clean(recording: Recording, settings: CleanSettings, pool: ThreadPoolExecut
     if decomposition is not None and exclude:
         variance = _variance(filtered_uv)
         eyes = _with_blinks(record, len(blinks), settings)
-        sources = blink_rest.courses(decomposition, eyes, filtered_uv)
+        muscles = _muscles(record, settings)
+        sources = ica.courses(decomposition, eyes + muscles, filtered_uv)
         ica.remove(decomposition, exclude, filtered_uv)
-        blink_rest.regress_out(filtered_uv, sources, blinks, rate_hz)
+        blink_rest.regress_out(filtered_uv, sources[: len(eyes)], blinks, rate_hz)
+        least_windows = math.ceil(settings.iclabel.contracted_s_for_rest)
+        muscle_rest.regress_out(filtered_uv, sources[len(eyes) :], index[calm], least_windows)
         del sources
         record = replace(record, variance_kept=_variance(filtered_uv) / variance)
     excerpt = evidence.choose_excerpt(wide_uv, decomposition, exclude, index[calm], blocks, rate_hz)
@@ -402,6 +416,17 @@ def _with_blinks(record: CleanRecord, blinks: int, settings: CleanSettings) -> l
         number
         for number, component in enumerate(record.components)
         if component.removed and component.blink_share >= settings.iclabel.blink_share
+    ]
+
+
+def _muscles(record: CleanRecord, settings: CleanSettings) -> list[int]:
+    """Removed components that ICLabel calls muscles, if what is left of them is to be measured."""
+    if not settings.iclabel.contracted_s_for_rest:
+        return []
+    return [
+        number
+        for number, component in enumerate(record.components)
+        if component.removed and max(component.probabilities, key=component.probabilities.__getitem__) == "muscle"
     ]
 
 

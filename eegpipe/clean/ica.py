@@ -140,6 +140,15 @@ def sources(decomposition: Decomposition, data_uv: np.ndarray) -> np.ndarray:
     return decomposition.unmixing.astype(np.float32) @ data_uv.astype(np.float32, copy=False)
 
 
+def courses(decomposition: Decomposition, numbers: list[int], data_uv: np.ndarray) -> np.ndarray:
+    """(len(numbers), sample) float32: some sources in ``data_uv`` (channel, sample), which still holds them."""
+    unmixing = decomposition.unmixing[numbers]
+    out = np.empty((len(numbers), data_uv.shape[1]), np.float32)
+    for first in range(0, out.shape[1], _PIECE):
+        out[:, first : first + _PIECE] = unmixing @ data_uv[:, first : first + _PIECE]
+    return out
+
+
 def remove(decomposition: Decomposition, exclude: list[int], data_uv: np.ndarray) -> None:
     """Take the components ``exclude`` out of ``data_uv`` (channel, sample), in place."""
     topographies_uv = np.ascontiguousarray(decomposition.topographies_uv[:, exclude])

@@ -118,6 +118,8 @@ class IclabelSettings:
     blink_share_outside: Annotated[float, Gt(0), Le(1)] = 0.8
     # From so many blinks on, what the removal leaves of them is measured and regressed out. 0: never.
     blinks_for_rest: Annotated[int, Ge(0)] = 30
+    # The same of a muscle that is contracted for so many seconds (and at rest for as many). 0: never.
+    contracted_s_for_rest: Annotated[float, Ge(0)] = 300.0
     # ICLabel learned on 1-100 Hz. Data that end below this are outside its conditions, Hz.
     lowest_upper_hz: Annotated[float, Gt(0)] = 70.0
     # With fewer EEG channels topographies are too coarse.
@@ -166,6 +168,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "iclabel": {
             **{"rule": "thresholds", "heed_conditions": False, "muscle": 0.8, "eye": 0.8, "heart": 1.0, "line": 1.0},
             **{"channel": 1.0, "eye_with_blinks": 1.0, "blink_share_outside": 1.0, "blinks_for_rest": 0},
+            "contracted_s_for_rest": 0.0,
         },
         "interpolation": {"method": "nearest", "neighbours": 3},
     },
@@ -175,11 +178,11 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "iclabel": {
             **{"rule": "thresholds", "heed_conditions": False, "muscle": 1.0, "eye": 1.0, "heart": 1.0, "line": 1.0},
             **{"channel": 1.0, "blink_share": 0.3, "eye_with_blinks": 0.0, "blink_share_outside": 1.0},
-            **{"blinks_for_rest": 0},
+            **{"blinks_for_rest": 0, "contracted_s_for_rest": 0.0},
         },
     },
     "art": {
         "filters": {"band_hz": (1.0, 49.0), "notch_width_hz": 0.0},
-        "iclabel": {"rule": "not brain", "blinks_for_rest": 0},
+        "iclabel": {"rule": "not brain", "blinks_for_rest": 0, "contracted_s_for_rest": 0.0},
     },
 }
