@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,19 @@ from import_graph import ROOT
 
 TEXT = (ROOT / "docs/ablations.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"\| `(dvc exp run [^`]*)` \|", TEXT)
+
+
+@pytest.fixture(scope="module")
+def ablations():
+    """benchmarks/ablations.py: no package, so that it runs from anywhere."""
+    folder = str(ROOT / "benchmarks")
+    sys.path.insert(0, folder)
+    try:
+        import ablations
+
+        yield ablations
+    finally:
+        sys.path.remove(folder)
 
 
 def experiments(command: str, folder: Path) -> list[Params]:
@@ -51,3 +65,46 @@ def test_a_setting_of_the_demo_is_one_of_the_size_that_runs():
     size = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["size"]
     for name in re.findall(r"-S '?(?:mdjpt|emod|art|evaluate)\.(\w+)\.", TEXT):
         assert name == size
+
+
+# --- benchmarks/ablations.py ------------------------------------------------------------------------------------------
+
+
+def test_the_script_runs_what_the_page_says(ablations):
+    found = ablations.commands(TEXT)
+    assert [one.words for one in found] == COMMANDS
+    assert [one.number for one in found] == list(range(1, len(found) + 1))
+    assert all(one.question for one in found)
+
+
+def metrics_file(leaking: float, clean: float) -> dict:
+    def score(value: float) -> dict:
+        return {"value": value, "interval": {"low": value - 0.1, "high": value + 0.1}}
+
+    return {
+        "protocols": {
+            "fewshot_subject": {"leak_free": False, "balanced_accuracy": score(leaking)},
+            "kfold_subject_stimulus": {"leak_free": True, "balanced_accuracy": score(clean - 0.2)},
+            "fewshot_subject_stimulus": {"leak_free": True, "balanced_accuracy": score(clean)},
+        }
+    }
+
+
+def test_only_what_changed_is_shown_and_only_what_is_leak_free(ablations):
+    committed = {"seed/mdjpt": metrics_file(0.9, 0.6), "seed/de": metrics_file(0.8, 0.5)}
+    found = committed | {"seed/mdjpt": metrics_file(0.9, 0.4), "deap/mdjpt": metrics_file(0.9, 0.7)}
+    rows = ablations.scores("ablation01-2", "cda_lambda 0.1", found, committed)
+    assert [(row.target, row.method, row.value, row.committed) for row in rows] == [
+        ("seed", "mdjpt", 0.4, 0.6),
+        ("deap", "mdjpt", 0.7, None),
+    ]
+    assert rows[0].low == pytest.approx(0.3)
+    lines = ablations.page_table(rows).splitlines()
+    assert "0.600" in lines[2]
+    assert "0.400" in lines[2]
+    assert len(lines) == 4
+
+
+def test_a_method_without_a_leak_free_row_has_no_score(ablations):
+    content = {"protocols": {"fewshot_subject": {"leak_free": False, "balanced_accuracy": {"value": 1.0}}}}
+    assert ablations.strictest(content) is None
