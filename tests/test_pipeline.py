@@ -197,15 +197,26 @@ def test_a_mistyped_weight_stops_the_first_stage_that_runs(project):
     assert "Traceback" not in made.stdout + made.stderr
 
 
-def test_a_queue_of_four_weights(project):
+def test_a_queue_of_six_weights_and_two_workers_gives_what_one_after_the_other_gives(project, tmp_path):
     subprocess.run(["git", "checkout", "-q", "."], cwd=project, env=environment(), check=True)
-    weights = ("0", "0.01", "0.1", "1")
+    weights = ("0", "0.01", "0.03", "0.1", "0.3", "1")
+    serial = shutil.copytree(project, tmp_path / "serial", symlinks=True)
+    shutil.rmtree(serial / ".dvc/cache/runs")  # nothing that was computed before may be looked up
     queued = dvc(project, "exp", "run", "--queue", "-S", f"cda_lambda={','.join(weights)}")
     assert queued.returncode == 0, queued.stderr
     try:
-        assert dvc(project, "queue", "start", "--jobs", "1").returncode == 0
-        wait_for(lambda: dvc(project, "queue", "status").stdout.count("Success") == len(weights), seconds=400, pause=2)
+        assert dvc(project, "queue", "start", "--jobs", "2").returncode == 0
+        wait_for(lambda: dvc(project, "queue", "status").stdout.count("Success") == len(weights), seconds=600, pause=2)
     finally:
         dvc(project, "queue", "stop", "--kill")
     table = list(csv.DictReader(dvc(project, "exp", "show", "--csv").stdout.splitlines()))
-    assert set(weights) <= {row["cda_lambda"] for row in table}
+    named = {row["cda_lambda"]: row["Experiment"] for row in table if row["Experiment"]}
+    assert set(weights) <= named.keys()
+    for weight in weights:
+        edit(serial, lambda params, weight=weight: params.update(cda_lambda=float(weight)))
+        made = dvc(serial, "repro", "evaluate@mdjpt-eegmat")
+        assert made.returncode == 0, made.stderr
+        assert "pretrain@mdjpt-eegmat" in ran(made.stdout)
+        file = "metrics/eegmat/mdjpt.json"
+        show = subprocess.run(["git", "show", f"{named[weight]}:{file}"], cwd=project, capture_output=True, check=True)
+        assert show.stdout == (serial / file).read_bytes(), weight
