@@ -27,13 +27,13 @@ from eegpipe.protocols import PROTOCOLS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/ablations.md"
-_COMMAND = re.compile(r"^\| ([^|]+) \| `(dvc exp run [^`]*)` \|", re.MULTILINE)
+_COMMAND = re.compile(r"^\| (\d+) \| ([^|]+) \| `(dvc exp run [^`]*)` \|", re.MULTILINE)
 _PAUSE_S = 10.0
 
 
 @dataclass(frozen=True)
 class Command:
-    """A row of the page. ``number`` counts from 1."""
+    """A row of the page."""
 
     number: int
     question: str
@@ -47,9 +47,12 @@ class Command:
 
 @dataclass(frozen=True)
 class Score:
-    """Balanced accuracy of segments with its interval over people, and what the commit has in its place."""
+    """Balanced accuracy of segments with its interval over people, and what the commit has in its place.
 
-    experiment: str
+    ``number``: of the command on the page; ``settings``: in words, what the experiment has that the command sets.
+    """
+
+    number: int
     settings: str
     target: str
     method: str
@@ -61,7 +64,7 @@ class Score:
 
 def commands(text: str) -> list[Command]:
     """Those of the page ``text``, in its order."""
-    return [Command(number, *found) for number, found in enumerate(_COMMAND.findall(text), start=1)]
+    return [Command(int(number), question, words) for number, question, words in _COMMAND.findall(text)]
 
 
 def queue(command: Command, folder: Path) -> None:
@@ -80,7 +83,7 @@ def strictest(content: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def scores(experiment: str, settings: str, found: Mapping[str, Any], committed: Mapping[str, Any]) -> list[Score]:
+def scores(number: int, settings: str, found: Mapping[str, Any], committed: Mapping[str, Any]) -> list[Score]:
     """What an experiment changed: ``found`` and ``committed`` map "target/method" to the content of a metrics file."""
     rows = []
     for place, content in found.items():
@@ -90,9 +93,7 @@ def scores(experiment: str, settings: str, found: Mapping[str, Any], committed: 
         interval = mine["interval"] or {"low": None, "high": None}
         target, method = place.split("/")
         before = other["value"] if other else None
-        rows.append(
-            Score(experiment, settings, target, method, mine["value"], interval["low"], interval["high"], before)
-        )
+        rows.append(Score(number, settings, target, method, mine["value"], interval["low"], interval["high"], before))
     return rows
 
 
@@ -120,9 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         mine = sorted(
             (name for name in _experiments(ROOT) if _is_of(command, name)), key=lambda name: (len(name), name)
         )
-        found = [score for name in mine for score in _scores(name, command)]
-        rows += found
-        print(f"\n## {command.number}. {command.question}\n\n    {command.words}\n\n{page_table(found)}", flush=True)
+        rows += [score for name in mine for score in _scores(name, command)]
+    print("\n" + page_table(rows))
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
     if failed:
@@ -130,18 +130,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def page_table(rows: Sequence[Score]) -> str:
-    """As Markdown; one line a score."""
+    """As Markdown, for the page; one line a score."""
     lines = []
     for row in rows:
         interval = f"{row.low:.3f}-{row.high:.3f}" if row.low is not None and row.high is not None else ""
         committed = "" if row.committed is None else f"{row.committed:.3f}"
-        lines.append((row.settings, row.target, row.method, committed, f"{row.value:.3f}", interval))
-    return table(("experiment", "target", "method", "committed", "here", "95 % interval"), lines)
+        names = (str(row.number), row.settings, row.target, row.method)
+        lines.append((*names, committed, f"{row.value:.3f}", interval))
+    return table(("no.", "experiment", "target", "method", "committed", "here", "95 % interval"), lines)
 
 
 def _scores(experiment: str, command: Command) -> list[Score]:
     settings = _settings_of(experiment, command)
-    return scores(experiment, settings, _metrics(_experiments(ROOT)[experiment]), _metrics("HEAD"))
+    return scores(command.number, settings, _metrics(_experiments(ROOT)[experiment]), _metrics("HEAD"))
 
 
 def _settings_of(experiment: str, command: Command) -> str:

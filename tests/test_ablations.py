@@ -93,7 +93,7 @@ def metrics_file(leaking: float, clean: float) -> dict:
 def test_only_what_changed_is_shown_and_only_what_is_leak_free(ablations):
     committed = {"seed/mdjpt": metrics_file(0.9, 0.6), "seed/de": metrics_file(0.8, 0.5)}
     found = committed | {"seed/mdjpt": metrics_file(0.9, 0.4), "deap/mdjpt": metrics_file(0.9, 0.7)}
-    rows = ablations.scores("ablation01-2", "cda_lambda 0.1", found, committed)
+    rows = ablations.scores(1, "cda_lambda 0.1", found, committed)
     assert [(row.target, row.method, row.value, row.committed) for row in rows] == [
         ("seed", "mdjpt", 0.4, 0.6),
         ("deap", "mdjpt", 0.7, None),
