@@ -16,6 +16,8 @@ from eegpipe.errors import DataProblem, UsageProblem, did_you_mean
 from eegpipe.protocols import PROTOCOLS
 from eegpipe.writing import table_text, write_file
 
+# Settings that say what is computed, not how: experiments that differ in them belong on one curve.
+_SELECTION = frozenset({"targets", "methods", "fine_tuned", "baselines", "windowings"})
 _CURE = "Make it with `dvc exp show --json > experiments.json`."
 
 
@@ -58,8 +60,9 @@ def collect(path: Path, setting: str, out: Path) -> list[SweepPoint]:
 def sweep_points(content: Any, setting: str, *, where: str = "experiments") -> list[SweepPoint]:
     """One point for each value, target and method, in this order.
 
-    Of several experiments with one value the first counts: the workspace, then commits and their experiments as DVC
-    lists them.
+    Experiments that differ from the first one, the workspace, in another setting too are left out: a curve over one
+    setting must not hold steps of a second. Of several with one value the first counts: the workspace, then commits and
+    their experiments as DVC lists them.
 
     Parameters
     ----------
@@ -72,10 +75,15 @@ def sweep_points(content: Any, setting: str, *, where: str = "experiments") -> l
         raise DataProblem(where, "something else", "a list of experiments", _CURE)
     found: dict[tuple[str, str, float], SweepPoint] = {}
     known: set[str] = set()
+    others: dict[str, Any] | None = None
     for experiment in _experiments(content):
         settings = _settings(experiment)
         known |= settings.keys()
         value = settings.get(setting)
+        fixed = {name: one for name, one in settings.items() if name != setting and name not in _SELECTION}
+        others = fixed if others is None else others
+        if fixed != others:
+            continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
         for one in _metrics(experiment):

@@ -48,6 +48,15 @@ def test_points_are_of_the_strictest_protocol_of_methods_that_depend_on_it():
     assert {(point.method, point.protocol) for point in points} == {("mdjpt", "loso_stimulus")}
 
 
+def test_a_curve_holds_no_step_of_a_second_setting():
+    other, more = state("3", 0.5, 0.9), state("4", 0.5, 0.8)
+    other["data"]["params"]["params.yaml"]["data"]["mdjpt"]["demo"]["hidden"] = 16
+    more["data"]["params"]["params.yaml"]["data"]["targets"] = ["seed"]
+    content = [*CONTENT, state("main~1", 0.02, 0.1, [{"revs": [other]}, {"revs": [more]}])]
+    points = {point.value: point.balanced_accuracy for point in sweep_points(content, "cda_lambda")}
+    assert points == {0.0: 0.5, 0.02: 0.7, 0.1: 0.65, 0.5: 0.8}
+
+
 def test_the_command_writes_what_the_report_reads(tmp_path, monkeypatch, capsys):
     (tmp_path / "experiments.json").write_text(json.dumps(CONTENT))
     monkeypatch.chdir(tmp_path)
