@@ -210,13 +210,14 @@ def test_a_queue_of_six_weights_and_two_workers_gives_what_one_after_the_other_g
     finally:
         dvc(project, "queue", "stop", "--kill")
     table = list(csv.DictReader(dvc(project, "exp", "show", "--csv").stdout.splitlines()))
-    named = {row["cda_lambda"]: row["Experiment"] for row in table if row["Experiment"]}
-    assert set(weights) <= named.keys()
+    commits = {row["cda_lambda"]: row["rev"] for row in table if row["Experiment"]}
+    assert set(weights) <= commits.keys()
     for weight in weights:
         edit(serial, lambda params, weight=weight: params.update(cda_lambda=float(weight)))
         made = dvc(serial, "repro", "evaluate@mdjpt-eegmat")
         assert made.returncode == 0, made.stderr
         assert "pretrain@mdjpt-eegmat" in ran(made.stdout)
         file = "metrics/eegmat/mdjpt.json"
-        show = subprocess.run(["git", "show", f"{named[weight]}:{file}"], cwd=project, capture_output=True, check=True)
+        words = ["git", "show", f"{commits[weight]}:{file}"]
+        show = subprocess.run(words, cwd=project, capture_output=True, check=True)
         assert show.stdout == (serial / file).read_bytes(), weight
