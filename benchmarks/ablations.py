@@ -2,7 +2,7 @@
 
     python benchmarks/ablations.py [--only NUMBER ...] [--jobs 2] [--json FILE]
 
-Each command is queued as it stands on the page; DVC's workers run the queue. An experiment that the project already has
+Each command is queued as it stands on the page; DVC's workers run the queue. An experiment that the commit already has
 is not run again. The scores are those of the strictest leak-free protocol, beside the committed ones.
 """
 
@@ -179,8 +179,10 @@ def _metrics(revision: str) -> dict[str, Any]:
 
 
 def _experiments(folder: Path) -> dict[str, str]:
-    """Name -> commit of the finished experiments."""
-    lines = _run(["git", "for-each-ref", "refs/exps", "--format=%(refname) %(objectname)"], folder).splitlines()
+    """Name -> commit of the finished experiments on the commit that is checked out; older ones tell nothing of it."""
+    head = _run(["git", "rev-parse", "HEAD"], folder).strip()
+    mine = f"refs/exps/{head[:2]}/{head[2:]}"
+    lines = _run(["git", "for-each-ref", mine, "--format=%(refname) %(objectname)"], folder).splitlines()
     return {line.split()[0].split("/")[-1]: line.split()[1] for line in lines}
 
 
