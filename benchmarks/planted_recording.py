@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from eegpipe.simulate.artefacts import eye_and_muscle, eye_topographies
-from eegpipe.simulate.brain import Brain, draw_person
+from eegpipe.simulate.brain import Brain, Sizes, draw_person
 from eegpipe.simulate.head import head
 from eegpipe.simulate.record import Amplifier
 from eegpipe.simulate.streams import coloured_noise, frequencies, stream
@@ -135,7 +135,7 @@ def _blocks(case: Case, pick: np.ndarray, muscles: int) -> Iterator[tuple[np.nda
     from scipy import fft
 
     person = replace(draw_person(case.seed, case.name, "person"), bursts_per_min=0.0)
-    brain = Brain(person, pick, case.rate_hz, 1.0, 0.0)
+    brain = Brain(person, pick, case.rate_hz, Sizes(affect=0.0, locked=1.0, clip=0.0, wander=1.0))
     length = round((_BLOCK_S + _OVERLAP_S) * case.rate_hz)
     samples = fft.next_fast_len(length, real=True)
     hz = frequencies(samples, case.rate_hz)

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from eegpipe.errors import UsageProblem
@@ -38,6 +38,8 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 # Signals are freed and taken again all the time. Dask makes the C library give them back to the system
 # each time, which doubled the time of a recording; so it keeps up to 256 MiB, arrays of 32 MiB included.
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(256 * 2**20), "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20)}
+# Copies of a process that has loaded numerical libraries are safe on Linux; on macOS Apple's own library is not.
+_FORK_SERVER = sys.platform == "linux"
 WORKER_SETTINGS: dict[str, Any] = {
     # A signal array cannot be spilled, and a paused worker never gets going again: only the end of a worker that would
     # take the machine down is left on.
@@ -155,14 +157,21 @@ class _Messages(logging.Handler):
 
 
 @contextmanager
-def local_workers(count: int) -> Iterator[Workers]:
-    """``count`` processes of one thread each, with equal shares of the free memory."""
+def local_workers(count: int, loads: Sequence[str] = ()) -> Iterator[Workers]:
+    """``count`` processes of one thread each, with equal shares of the free memory.
+
+    ``loads``: modules that the jobs import. They are loaded once, while this process loads Dask, and every worker
+    starts with them; where that is not safe (:data:`_FORK_SERVER`) each worker loads them by itself.
+    """
     import tempfile
 
+    if _FORK_SERVER:
+        _load_for_workers(("distributed", *loads))
     import dask.config
     from distributed import Client, LocalCluster
 
     settings = WORKER_SETTINGS | {
+        "distributed.worker.multiprocessing-method": "forkserver" if _FORK_SERVER else "spawn",
         # The first death of a worker counts: the job is run again, alone.
         "distributed.scheduler.allowed-failures": 0,
         # A reader or an ICA may hold the interpreter for minutes; a process that ends is noticed anyway.
@@ -198,10 +207,24 @@ def local_workers(count: int) -> Iterator[Workers]:
         log.removeHandler(memory)
 
 
+def _load_for_workers(modules: Sequence[str]) -> None:
+    """Start Python's fork server, which loads the modules in the background; workers are copies of it."""
+    from multiprocessing import forkserver
+
+    with _environment(ONE_THREAD | KEEP_MEMORY), _program_not_imported():
+        forkserver.set_forkserver_preload(list(modules))
+        forkserver.ensure_running()
+
+
+def one_thread_for_children() -> AbstractContextManager[None]:
+    return _environment(ONE_THREAD)
+
+
 @contextmanager
-def one_thread_for_children() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables for processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:

@@ -64,6 +64,7 @@ def run(
     scheduler: str | None = None,
     memory_gb_per_job: float = 1.0,
     kept: int = 0,
+    loads: Sequence[str] = (),
 ) -> list[Outcome]:
     """Call ``work(**job.arguments)`` for every job.
 
@@ -83,6 +84,8 @@ def run(
         What one job is expected to need, in 10^9 bytes; limits the number of workers, and is asked of a cluster's.
     kept
         How many recordings need no job because they are there already. Only shown.
+    loads
+        Modules that ``work`` imports while it runs; this machine's workers start with them.
 
     Returns
     -------
@@ -109,7 +112,7 @@ def run(
         count = min(workers or affordable_workers(memory_gb_per_job), len(jobs))
         if count == 1:
             return _run_here(work, jobs, title, kept)
-        connected: AbstractContextManager[Workers] = local_workers(count)
+        connected: AbstractContextManager[Workers] = local_workers(count, (__name__, work.__module__, *loads))
         title = f"{title}, {count} workers"
     else:
         connected = _cluster(scheduler, work, jobs, memory_gb_per_job)

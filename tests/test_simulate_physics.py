@@ -26,8 +26,8 @@ def without_affect(tmp_path_factory) -> Path:
     return _truth(tmp_path_factory.mktemp("no-affect"), affect=False)
 
 
-def _truth(root: Path, *, affect: bool) -> Path:
-    settings = SimulateSettings(subjects=N_PEOPLE, sessions=1, trial_s=10, affect=affect)
+def _truth(root: Path, *, affect: bool, **sizes: float) -> Path:
+    settings = SimulateSettings(subjects=N_PEOPLE, sessions=1, trial_s=10, affect=affect, **sizes)
     simulate("seed", root / "seed", settings, truth=root / "truth")
     return root / "truth"
 
@@ -77,6 +77,50 @@ def test_without_affect_band_power_is_not_related_to_the_label(with_affect, with
     # The same brains, the same clips: only the change of power is gone.
     pairs = zip(trials(with_affect), trials(without_affect), strict=True)
     assert np.mean([np.corrcoef(a[1].ravel(), b[1].ravel())[0, 1] for a, b in pairs]) > 0.95
+
+
+def test_clips_have_a_power_of_their_own_where_it_is_asked_for_and_no_label_in_it(tmp_path, without_affect):
+    assert abs(agreement(without_affect)) < 0.1
+    clips = _truth(tmp_path, affect=False, clip_size=2.0)
+    assert agreement(clips) > 0.25
+    assert abs(valence_effect(clips)) < 2
+
+
+def agreement(folder: Path) -> float:
+    """Correlation between two people of the power of the clips: mean of pairs, bands and places."""
+    played = trials(folder)
+    names = played[0][2]
+    found = []
+    for places in (("O1", "Oz", "O2"), ("P8", "P6"), ("T7", "C5"), ("Cz", "C1"), ("Fz", "F1")):
+        picked = [names.index(name) for name in places]
+        for low_hz, high_hz in ((4, 8), (8, 12), (14, 26), (30, 46)):
+            rows = [
+                [
+                    log_power(signal[picked], low_hz, high_hz).mean() - np.log(signal.shape[-1])
+                    for row, signal, _ in played
+                    if int(row["subject"]) == person
+                ]
+                for person in range(1, N_PEOPLE + 1)
+            ]
+            found.append(np.corrcoef(rows)[np.triu_indices(N_PEOPLE, 1)].mean())
+    return float(np.mean(found))
+
+
+def test_trials_wander_as_much_as_is_asked_for(tmp_path, without_affect):
+    calm = _truth(tmp_path / "calm", affect=False, wander_size=0.0)
+    wild = _truth(tmp_path / "wild", affect=False, wander_size=4.0)
+    spreads = [_spread_of_trials(folder) for folder in (calm, without_affect, wild)]
+    assert spreads[0] < spreads[1] < 0.6 * spreads[2]
+
+
+def _spread_of_trials(folder: Path) -> float:
+    """Standard deviation over trials, within people, of the temporal beta power."""
+    values = []
+    for person in range(1, N_PEOPLE + 1):
+        mine = [one for one in trials(folder) if int(one[0]["subject"]) == person]
+        temporal = [mine[0][2].index(name) for name in ("T7", "T8")]
+        values.append(np.std([log_power(signal[temporal], 14, 26).mean() for _, signal, _ in mine]))
+    return float(np.mean(values))
 
 
 @pytest.mark.parametrize("planted", ["with_affect", "without_affect"])

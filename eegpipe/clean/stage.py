@@ -47,6 +47,15 @@ _PACKAGES = ("mne", "mne-icalabel", "numpy", "onnxruntime", "scipy")
 # 30 minutes. Something is added for what Dask and a larger montage need.
 _BASE_GB = 0.6
 _PEAK_PER_BYTE = 8.0
+# What clean_one imports on the way; MNE loads parts of itself when they are first used. Not onnxruntime: it starts a
+# thread, which a copy of the process would lack.
+_LOADED_BY_JOBS = (
+    "eegpipe.clean.chain",
+    "eegpipe.clean.page",
+    "mne.channels.interpolation",
+    "mne.epochs",
+    "mne.io.brainvision.brainvision",
+)
 
 _FIGURES = ("blink_uv", "line_db", "alpha_peak_hz", "alpha_uv2", "amplitude_uv")
 COLUMNS = (
@@ -135,6 +144,7 @@ def clean_dataset(
         scheduler=scheduler,
         memory_gb_per_job=memory_gb,
         kept=len(outcomes),
+        loads=_LOADED_BY_JOBS,
     )
     outcomes |= zip(jobs, made, strict=True)
     for recording, outcome in outcomes.items():

@@ -42,6 +42,10 @@ class SimulateSettings:
     affect_size: Annotated[float, Ge(0), Le(5)] = 1.0
     # Multiplies the amplitude of the response that all people share while they watch the same clip.
     locked_size: Annotated[float, Ge(0), Le(5)] = 1.0
+    # Multiplies what a clip does to the mean power of the rhythms of all who watch it, whatever its label; 0: nothing.
+    clip_size: Annotated[float, Ge(0), Le(5)] = 0.0
+    # Multiplies the change of the rhythms from trial to trial that has no reason.
+    wander_size: Annotated[float, Ge(0), Le(5)] = 1.0
     # Multiplies the amplitude of eye, muscle and drift artefacts; 0 also leaves every channel good.
     artefact_size: Annotated[float, Ge(0), Le(5)] = 1.0
 

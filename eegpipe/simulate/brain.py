@@ -1,8 +1,9 @@
 """One person's brain: background activity, rhythms, and the response locked to the clip, as dipoles in the head.
 
-Every source is Gaussian noise with a spectrum of its own. Clips change it in two ways: the felt affect changes the
-power of the rhythms (:mod:`eegpipe.simulate.affective`), and each clip drives a few sources with a time course of its
-own and modulates the rhythms with an envelope of its own, the same in every person and session.
+Every source is Gaussian noise with a spectrum of its own. Clips change it in three ways: the felt affect changes the
+power of the rhythms (:mod:`eegpipe.simulate.affective`); each clip drives a few sources with a time course of its own
+and modulates the rhythms with an envelope of its own, the same in every person and session; and, where it is asked for,
+each clip shifts the mean power of the rhythms, also the same in everybody.
 """
 
 from __future__ import annotations
@@ -36,6 +37,19 @@ _LOCKED_PLACES = ("Oz", "Pz", "P8", "T7", "Cz", "Fz")
 _LOCKED_NAM = 7.5
 _LOCKED_HZ, _LOCKED_FALL_HZ = (0.8, 25.0), 8.0
 _ENVELOPE_DEPTH, _ENVELOPE_HZ = 0.35, 0.8
+# Spread over clips of the log amplitude of a rhythm at each of these places, for a clip size of 1. What brightness,
+# motion, cuts and voices do to the rhythms has nothing to do with the emotion that the clip was chosen for.
+_CLIP_LOG = 0.25
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Factors on what is planted: see :class:`eegpipe.simulate.SimulateSettings`."""
+
+    affect: float
+    locked: float
+    clip: float
+    wander: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,20 +105,21 @@ class Brain:
         From potentials at the electrodes of the head to the channels of the file: choice and reference.
     """
 
-    def __init__(self, person: Person, pick: np.ndarray, rate_hz: float, locked_size: float, affect_size: float):
+    def __init__(self, person: Person, pick: np.ndarray, rate_hz: float, sizes: Sizes):
         model: Head = head()
         n_brain = N_CORTICAL + N_DEEP
         seen = np.einsum("esk,sk->es", model.leadfield[:, :n_brain], person.moments)
         self._seen = (pick @ seen).astype(np.float32)  # (channel, source), uV/nAm
-        self._person, self._rate_hz = person, rate_hz
-        self._affect_size, self._locked_size = affect_size, locked_size
+        self._person, self._rate_hz, self._sizes = person, rate_hz, sizes
         self._effects: Effects = effects(model)
         self._rhythm_nam: dict[str, np.ndarray] = {}
         for rhythm, places in _RHYTHM_PLACES.items():
             amplitude = np.max([weight * model.nearness(names) for weight, names in places], axis=0)
             amplitude[amplitude < 0.1] = 0.0
             self._rhythm_nam[rhythm] = amplitude * _RHYTHM_NAM[rhythm] * person.rhythm_gain[rhythm]
-        self._locked_at = [int(model.nearness((name,)).argmax()) for name in _LOCKED_PLACES]
+        nearness = np.array([model.nearness((name,)) for name in _LOCKED_PLACES])
+        self._locked_at = [int(near.argmax()) for near in nearness]
+        self._near_places = nearness  # (locked place, source)
 
     def play(
         self,
@@ -138,7 +153,7 @@ class Brain:
         for rhythm in RHYTHMS:
             potential += self._rhythm(rhythm, random, hz, samples, stimulus, locked, felt)
         if locked is not None:
-            strength = _LOCKED_NAM * self._locked_size * person.locked_gain
+            strength = _LOCKED_NAM * self._sizes.locked * person.locked_gain
             course = (strength[:, None] * locked.courses).astype(np.float32)
             potential[:, stimulus] += self._seen[:, self._locked_at] @ course[:, : stimulus.stop - stimulus.start]
         return potential
@@ -162,13 +177,15 @@ class Brain:
         active = np.flatnonzero(nam)
         noise = coloured_noise(random, len(active), samples, self._rate_hz, bump)
         wander = _WANDER_ALL * random.standard_normal() + _WANDER_SOURCE * random.standard_normal((len(active), 1))
-        noise *= np.exp(wander).astype(np.float32)
+        noise *= np.exp(self._sizes.wander * wander).astype(np.float32)
         at_rest = (self._seen[:, active] * nam[active].astype(np.float32)) @ noise
         if felt is None or locked is None:
             return at_rest
-        change = np.exp(self._effects.log_amplitude(rhythm, felt, self._affect_size))[active]
+        shift = self._effects.log_amplitude(rhythm, felt, self._sizes.affect)
+        shift = shift + self._sizes.clip * _CLIP_LOG * (locked.loads[rhythm] @ self._near_places)
+        change = np.exp(shift)[active]
         during = (self._seen[:, active] * (nam[active] * change).astype(np.float32)) @ noise[:, stimulus]
-        during *= locked.envelope(rhythm, self._locked_size)[: stimulus.stop - stimulus.start]
+        during *= locked.envelope(rhythm, self._sizes.locked)[: stimulus.stop - stimulus.start]
         at_rest[:, stimulus] = during
         return at_rest
 
@@ -179,10 +196,12 @@ class ClipResponse:
 
     courses : (locked place, sample) float32, unit variance, 0.8-25 Hz.
     waves : rhythm -> (sample,) float32, from -1 to 1, below 1 Hz.
+    loads : rhythm -> (locked place,), unit variance over clips: what the clip does to the mean power near each place.
     """
 
     courses: np.ndarray
     waves: dict[str, np.ndarray]
+    loads: dict[str, np.ndarray]
 
     def envelope(self, rhythm: str, locked_size: float) -> np.ndarray:
         """The factor on the amplitude of a rhythm, (sample,) float32, mean square near 1."""
@@ -202,4 +221,6 @@ def clip_response(seed: int, dataset: str, clip: int, samples: int, rate_hz: flo
     slow /= slow.sum() * (rate_hz / samples)
     courses = coloured_noise(random, len(_LOCKED_PLACES), samples, rate_hz, course)
     waves = np.tanh(coloured_noise(random, len(RHYTHMS), samples, rate_hz, slow))
-    return ClipResponse(courses, dict(zip(RHYTHMS, waves, strict=True)))
+    # A stream of its own: the other numbers stay what they are.
+    loads = stream(seed, dataset, "clip power", clip).standard_normal((len(RHYTHMS), len(_LOCKED_PLACES)))
+    return ClipResponse(courses, dict(zip(RHYTHMS, waves, strict=True)), dict(zip(RHYTHMS, loads, strict=True)))

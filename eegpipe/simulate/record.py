@@ -13,7 +13,7 @@ import numpy as np
 
 from eegpipe.simulate.affective import felt
 from eegpipe.simulate.artefacts import Artefact, Body, eye_and_muscle
-from eegpipe.simulate.brain import Brain, Person, clip_response
+from eegpipe.simulate.brain import Brain, Person, Sizes, clip_response
 from eegpipe.simulate.head import head
 from eegpipe.simulate.plan import Clip, Plan
 from eegpipe.simulate.streams import coloured_noise, frequencies, stream
@@ -105,7 +105,8 @@ def record(amplifier: Amplifier, blocks: Sequence[Block], person: Person, sessio
     name = (settings.seed, dataset, person.subject, session)
     pick = amplifier.pick()
     affect_size = settings.affect_size if settings.affect else 0.0
-    brain = Brain(person, pick, rate_hz, settings.locked_size, affect_size)
+    sizes = Sizes(affect_size, settings.locked_size, settings.clip_size, settings.wander_size)
+    brain = Brain(person, pick, rate_hz, sizes)
 
     fitting = stream(*name, "cap and amplifier")
     gain = np.exp(0.08 * fitting.standard_normal() + 0.015 * fitting.standard_normal((n_channels, 1)))
