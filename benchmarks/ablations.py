@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/ablations.md"
 _COMMAND = re.compile(r"^\| (\d+) \| ([^|]+) \| `(dvc exp run [^`]*)` \|", re.MULTILINE)
 _PAUSE_S = 10.0
+# Pauses with fewer experiments running than there could be, after which workers are started anew.
+_PATIENCE = 6
 
 
 @dataclass(frozen=True)
@@ -107,14 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for command in wanted:
         if not any(_is_of(command, name) for name in [*_experiments(ROOT), *_queued(ROOT)]):
             queue(command, ROOT)
-    # Without pipes: the workers would keep them open as long as they live.
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run(["dvc", "queue", "start", "--jobs", str(options.jobs)], cwd=ROOT, check=True, **quiet)
-    began = time.monotonic()
-    while waiting := [name for name, state in _queued(ROOT).items() if state in ("Queued", "Running")]:
-        minutes = (time.monotonic() - began) / 60
-        print(f"{minutes:.0f} min: {len(waiting)} to do, {', '.join(waiting[:4])} ...", file=sys.stderr, flush=True)
-        time.sleep(_PAUSE_S)
+    _start_workers(options.jobs)
+    _wait(options.jobs)
     failed = [name for name, state in _queued(ROOT).items() if state == "Failed"]
     rows = []
     for command in wanted:
@@ -127,6 +123,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
     if failed:
         raise SystemExit(f"Failed: {', '.join(failed)}. `dvc queue logs NAME` says why.")
+
+
+def _start_workers(jobs: int) -> None:
+    """Those of DVC's queue that do not run yet. Without pipes: workers would keep them open as long as they live."""
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(["dvc", "queue", "start", "--jobs", str(jobs)], cwd=ROOT, check=True, **quiet)
+
+
+def _wait(jobs: int) -> None:
+    """Until the queue is empty. A worker ends early when it reads a message of the queue that is half written; then
+    another one is started in its place."""
+    began, idle = time.monotonic(), 0
+    while waiting := {name: state for name, state in _queued(ROOT).items() if state in ("Queued", "Running")}:
+        minutes, names = (time.monotonic() - began) / 60, list(waiting)
+        print(f"{minutes:.0f} min: {len(names)} to do, {', '.join(names[:4])} ...", file=sys.stderr, flush=True)
+        time.sleep(_PAUSE_S)
+        idle = idle + 1 if list(waiting.values()).count("Running") < min(jobs, len(waiting)) else 0
+        if idle == _PATIENCE:
+            _start_workers(jobs)
+            idle = 0
 
 
 def page_table(rows: Sequence[Score]) -> str:

@@ -108,3 +108,15 @@ def test_only_what_changed_is_shown_and_only_what_is_leak_free(ablations):
 def test_a_method_without_a_leak_free_row_has_no_score(ablations):
     content = {"protocols": {"fewshot_subject": {"leak_free": False, "balanced_accuracy": {"value": 1.0}}}}
     assert ablations.strictest(content) is None
+
+
+def test_a_worker_that_ended_is_replaced_while_something_waits(ablations, monkeypatch):
+    """Queued with nobody at work: after some looks workers are started again; running: never."""
+    looks = [{"a": "Running", "b": "Queued"}] * 3 + [{"b": "Queued"}] * 7 + [{"b": "Running"}] * 8 + [{}]
+    started = []
+    monkeypatch.setattr(ablations, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(ablations, "_queued", lambda _: looks.pop(0))
+    monkeypatch.setattr(ablations, "_start_workers", lambda jobs: started.append((jobs, len(looks))))
+    ablations._wait(1)
+    assert started == [(1, 10)]
+    assert not looks

@@ -47,6 +47,7 @@ def modules():
     try:
         import encoders
         import full_size
+        import linear
         import measure
         import plain
         import pretrain
@@ -55,6 +56,7 @@ def modules():
         yield {
             "encoders": encoders,
             "full_size": full_size,
+            "linear": linear,
             "measure": measure,
             "plain": plain,
             "pretrain": pretrain,
@@ -264,6 +266,29 @@ def run_script(name: str, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
+class TestLinear:
+    @pytest.mark.parametrize("name", ["mdjpt", "emod", "art"])
+    def test_an_epoch_has_as_many_steps_as_the_method_says(self, modules, monkeypatch, name):
+        """Twice the people: twice the steps, where an epoch depends on the data."""
+        linear = modules["linear"]
+        monkeypatch.setattr(linear, "_STEPS_OF_MDJPT", 1)
+        monkeypatch.setattr(linear, "_SUBJECTS", 2)
+        counted = []
+        monkeypatch.setattr(linear, "step", lambda *arguments: counted.append(arguments[2]))
+        once, twice = (linear.run(linear._job(name, PARAMS, larger, 1)) for larger in (1, 2))
+        assert twice.windows == 2 * once.windows
+        assert twice.steps == (1 if name == "mdjpt" else pytest.approx(2 * once.steps, abs=1))
+        assert len(counted) == once.steps + twice.steps + 2
+
+    def test_rows(self, modules):
+        epochs = [modules["linear"].Epoch(10, 5, seconds, 0) for seconds in (2.0, 4.0, 10.0)]
+        rows = modules["linear"]._rows("art", "data sets", epochs)
+        assert [(row.name, row.ours, row.rival, row.ratio) for row in rows] == [
+            ("art.data_sets_2_over_1", 2.0, 2, 1.0),
+            ("art.data_sets_4_over_1", 5.0, 4, 1.25),
+        ]
+
+
 def test_a_miniature_run_of_both(tmp_path):
     figures, picture = tmp_path / "figures.json", tmp_path / "encoders.svg"
     done = run_script(
@@ -288,6 +313,7 @@ def test_a_miniature_run_of_both(tmp_path):
     [
         ("pretrain.py", ["--part", "0"], "expected at least 1"),
         ("pretrain.py", ["--method", "nothing"], "mdjpt"),
+        ("linear.py", ["--rounds", "0"], "expected at least 1"),
         ("encoders.py", ["--seconds", "0.1"], "holds no patch of 32 samples"),
     ],
 )
