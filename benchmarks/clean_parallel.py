@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import chains
 import planted_recording
-from measure import Row, end_cleanly, print_machine, table, watched, write_rows
+from measure import Row, end_cleanly, print_machine, sampled, table, tree_cpu_ms, watched, write_rows
 from planted_recording import Case
 
 from eegpipe import bids
@@ -29,6 +28,7 @@ from eegpipe.clean.settings import CleanSettings
 from eegpipe.clean.stage import clean_dataset
 from eegpipe.datasets.base import About
 from eegpipe.datasets.seed.simulate import AMPLIFIER as SEED
+from eegpipe.parallel import Outcome
 from eegpipe.recording import RecordingId
 
 
@@ -93,19 +93,18 @@ def _run(source: Path, folder: Path, recordings: int, workers: int) -> Run:
 
 def _stage(source: str, out: str, workers: str, answer: str) -> None:
     """In the child: one call of the stage, measured with the imports that it does by itself."""
-    before_s = _cpu_s()
-    outcomes, wall_s, peak = watched(lambda: clean_dataset(source, out, CleanSettings(), workers=int(workers)))
+    before_ms = tree_cpu_ms()
+
+    def stage() -> list[Outcome]:
+        return clean_dataset(source, out, CleanSettings(), workers=int(workers))
+
+    # Workers are no children of this process that it could ask for their time when they have ended.
+    (outcomes, cpu_ms), wall_s, peak = watched(lambda: sampled(stage, tree_cpu_ms, 0.5))
     failed = [outcome.problem for outcome in outcomes if outcome.status != "done"]
     if failed:
         raise SystemExit("\n".join(failed))
-    figures = {"wall_s": wall_s, "cpu_s": _cpu_s() - before_s, "peak_bytes": peak}
+    figures = {"wall_s": wall_s, "cpu_s": (cpu_ms - before_ms) / 1000, "peak_bytes": peak}
     Path(answer).write_text(json.dumps(figures), encoding="utf-8")
-
-
-def _cpu_s() -> float:
-    """Of this process and of its children that have ended."""
-    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _rows(runs: Sequence[Run]) -> list[Row]:

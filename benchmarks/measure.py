@@ -123,9 +123,24 @@ def sampled(call: Callable[[], _Value], read: Callable[[], int], every_s: float)
     return result, largest
 
 
+def tree_cpu_ms() -> int:
+    """CPU time of this process and of all that descend from it and still run."""
+    import psutil
+
+    own = psutil.Process()
+    total_s = 0.0
+    for process in [own, *own.children(recursive=True)]:
+        try:
+            times = process.cpu_times()
+        except psutil.Error:  # it has just ended
+            continue
+        total_s += times.user + times.system
+    return round(1000 * total_s)
+
+
 def watched(call: Callable[[], _Value]) -> tuple[_Value, float, int]:
-    """What ``call`` returns, its seconds, and the largest memory of this process and all its children, sampled every
-    0.1 s: the sum of their proportional set sizes, which counts a page that is shared only once."""
+    """What ``call`` returns, its seconds, and the largest memory of this process and all its children, sampled up to 10
+    times a second: the sum of their proportional set sizes, which counts a page that is shared only once."""
     sampler = _Sampler(_tree_bytes, 0.1)
     sampler.start()
     start = time.perf_counter()
@@ -163,6 +178,11 @@ def print_machine() -> None:
     print("Machine: " + ", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
 
 
+# A look at a tree of processes takes milliseconds of a core that these want for themselves: pauses between looks are
+# at least so many times as long.
+_PAUSE_PER_LOOK = 50
+
+
 class _Sampler:
     """The largest value of ``read`` while it runs in a thread of its own."""
 
@@ -180,8 +200,11 @@ class _Sampler:
         return max(self._largest, self._read())
 
     def _sample(self) -> None:
-        while not self._ended.wait(self._every_s):
+        pause_s = self._every_s
+        while not self._ended.wait(pause_s):
+            start = time.perf_counter()
             self._largest = max(self._largest, self._read())
+            pause_s = max(self._every_s, _PAUSE_PER_LOOK * (time.perf_counter() - start))
 
 
 def _status(field: str) -> int:
