@@ -1,6 +1,7 @@
 """The central test: without planted affect what is leak free is at chance and what leaks is not; with it all rise.
 
-    python benchmarks/no_affect.py [--worlds 4] [--only METHOD ...] [--cache FOLDER] [--json FILE] [--figure FILE]
+    python benchmarks/no_affect.py [--worlds 4] [--to-leak] [--only METHOD ...] [--cache FOLDER] [--json FILE]
+                                   [--figure FILE]
 
 Each world is one simulation of SEED (other people, other clips), once with and once without affect, all else the same;
 it passes the whole way from vendor files to metrics. Encoders are those of the project: run `dvc repro` first. A study
@@ -34,7 +35,7 @@ from eegpipe.fingerprint import code_digest, digest, file_digest, imported_modul
 from eegpipe.loader import load
 from eegpipe.params import Params
 from eegpipe.segment import segment_dataset
-from eegpipe.simulate import simulate
+from eegpipe.simulate import SimulateSettings, simulate
 from eegpipe.splits import make
 from eegpipe.terminal import exit_code, print_outcomes
 from eegpipe.train import Encoder, load_pretrained
@@ -46,10 +47,9 @@ LEAKING = ("fewshot_subject", "zeroshot_subject", "art_within")
 METHODS = ("de_linear", "de", "de_lstm", "mdjpt", "emod", "art", "art_finetuned")
 # Only where asked for, for their time; the networks need eegpipe[baselines].
 SLOW = ("emod_finetuned", "eegnet", "shallow", "deep4", "eegconformer")
-# What leaks is planted too, stronger than in the demo: clips whose power differs whatever their label, and trials that
-# differ for no reason. Otherwise a protocol that shares clips or trials would have nothing to leak. Affect, where it is
-# planted, has to be found beside it.
-CLIP_SIZE, WANDER_SIZE, AFFECT_SIZE = 2.5, 2.0, 1.5
+# `--to-leak` plants what can leak, stronger than in the demo: clips whose power differs whatever their label, trials
+# that differ for no reason. Affect, where it is planted, has to be found beside it.
+TO_LEAK = {"clip_size": 2.5, "wander_size": 2.0, "affect_size": 1.5}
 CONFIDENCE = 0.95
 _FIRST_SEED = 101  # not that of the pipeline, whose results chose the demo's settings
 _GROUPS, _SUBJECT_FOLDS = 3, 2  # of the pipeline's, for the sake of time
@@ -107,11 +107,8 @@ def interval(values: np.ndarray) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def prepare(seed: int, affect: bool, params: Params, folder: Path) -> dict[str, Path]:
+def prepare(wanted: SimulateSettings, params: Params, folder: Path) -> dict[str, Path]:
     """The segment store of each windowing; each step brings what is there up to date."""
-    demo = params.simulate[TARGET]
-    sizes = replace(demo, affect_size=AFFECT_SIZE, clip_size=CLIP_SIZE, wander_size=WANDER_SIZE)
-    wanted = replace(sizes, seed=seed, affect=affect)
     raw, done = folder / "raw", folder / "raw.json"
     mark = digest(asdict(wanted), code_digest(*imported_modules("eegpipe.simulate", without=_NO_EFFECT)))
     if not done.is_file() or done.read_text(encoding="utf-8") != mark:
@@ -191,14 +188,18 @@ def _tuner(encoder: Encoder, params: Params) -> FineTuner:
     return fine_tuner(encoder, settings=art.finetune, graph=art.graph)
 
 
-def study(worlds: int, methods: Sequence[str], params: Params, models: Path, cache: Path) -> list[Row]:
-    """World by world, so that an early end leaves all methods with equally many."""
+def study(
+    worlds: int, methods: Sequence[str], params: Params, models: Path, cache: Path, sizes: Mapping[str, float]
+) -> list[Row]:
+    """World by world, so that an early end leaves all methods with equally many. ``sizes``: of what is planted, where
+    they are not those of the settings."""
     scores: dict[str, dict[str, dict[bool, list[float]]]] = {method: {} for method in methods}
     for number in range(worlds):
         for affect in (False, True):
             start = time.perf_counter()
-            folder = cache / f"world-{number + 1}-{'affect' if affect else 'none'}"
-            stores = prepare(_FIRST_SEED + number, affect, params, folder)
+            folder = cache / f"world-{number + 1}-{'affect' if affect else 'none'}{'-to-leak' if sizes else ''}"
+            planted: dict[str, Any] = {"seed": _FIRST_SEED + number, "affect": affect, **sizes}
+            stores = prepare(replace(params.simulate[TARGET], **planted), params, folder)
             for method in methods:
                 for protocol, value in score(method, stores, params, models, folder).items():
                     scores[method].setdefault(protocol, {True: [], False: []})[affect].append(value)
@@ -247,10 +248,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not (options.models / method / TARGET / "manifest.json").is_file():
             raise UsageProblem(f"{options.models / method / TARGET}: no encoder. Run `dvc repro` first.")
     print_machine()
-    rows = study(options.worlds, options.only or METHODS, params, options.models, options.cache)
+    sizes = TO_LEAK if options.to_leak else {}
+    rows = study(options.worlds, options.only or METHODS, params, options.models, options.cache, sizes)
     print("\n" + summary(rows))
     if options.json:
-        content = {"worlds": options.worlds, "confidence": CONFIDENCE, "rows": [asdict(row) for row in rows]}
+        content = {
+            "worlds": options.worlds,
+            "confidence": CONFIDENCE,
+            "sizes": sizes,
+            "rows": [asdict(row) for row in rows],
+        }
         _write(options.json, json.dumps(content, indent=1) + "\n")
     if options.figure:
         _write(options.figure, figure(rows, options.worlds))
@@ -265,6 +272,9 @@ def _write(path: Path, content: str) -> None:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Is what is leak free at chance where no affect is planted?")
     parser.add_argument("--worlds", type=int, default=4, metavar="N", help="simulations; default 4")
+    parser.add_argument(
+        "--to-leak", action="store_true", help="clips and trials that differ more, whatever their label"
+    )
     parser.add_argument("--only", nargs="+", choices=METHODS + SLOW, metavar="METHOD", help=_WHICH)
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml", metavar="FILE")
     parser.add_argument("--models", type=Path, default=ROOT / "models", metavar="FOLDER", help="of the pipeline")
