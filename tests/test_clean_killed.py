@@ -24,11 +24,12 @@ from clean_synthetic import MONTAGE_14, planted
 from cluster_processes import WorkLog, kill, kill_group, members, wait
 
 RECORDINGS = 12
-DURATION_S = 40.0
+DURATION_S = 150.0
 KILLS = 20
 WORKERS = 2
-# The last moment of a kill after the first recording of a run has begun; a recording takes about as long.
-LATEST_S = 1.5
+# The last moment of a kill after the first recording of a run has begun; a recording takes somewhat longer, so that
+# runs with a worker that starts anew do not finish too many.
+LATEST_S = 0.7
 
 
 def write_source(root: Path) -> Path:
