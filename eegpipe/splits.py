@@ -28,6 +28,7 @@ from eegpipe.protocols import (
     SplitSettings,
 )
 from eegpipe.trials import Trial, find_classes, label_is_condition, trial_table
+from eegpipe.writing import write_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,10 +115,7 @@ class Split:
     def save(self, path: Path) -> None:
         """Write the manifest as JSON, its hash last."""
         content = self._content() | {"hash": self.hash}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(path.name + ".part")
-        beside.write_text(_pretty(content) + "\n", encoding="utf-8")
-        beside.replace(path)
+        write_file(path, f"{_pretty(content)}\n".encode())
 
     @classmethod
     def load(cls, path: Path) -> Split:
@@ -337,7 +335,7 @@ def write_all(
         split.save(path)
         made.append(path)
     rows = "".join(f"{protocol}\t{reason}\n" for protocol, reason in refused)
-    (out / "not_applicable.tsv").write_text("protocol\treason\n" + rows, encoding="utf-8")
+    write_file(out / "not_applicable.tsv", f"protocol\treason\n{rows}".encode())
     return made
 
 

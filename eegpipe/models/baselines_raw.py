@@ -112,9 +112,8 @@ class RawNetwork:
         """Every setting, in plain values, and the release of braindecode, whose defaults the networks have."""
         from importlib.metadata import version
 
-        return {
-            "raw": {"network": RAW_NETWORKS[self.method], "braindecode": version("braindecode")} | asdict(self.settings)
-        }
+        network = {"network": RAW_NETWORKS[self.method], "braindecode": version("braindecode")}
+        return {"raw": network | asdict(self.settings), "encoder_threads": self.threads}
 
     def check(self, segments: Segments) -> None:
         """:class:`UsageProblem` if the network cannot be made for such windows, or there is no such device. Nothing is
