@@ -1,7 +1,7 @@
 """The central test: without planted affect what is leak free is at chance and what leaks is not; with it all rise.
 
-    python benchmarks/no_affect.py [--worlds 4] [--to-leak] [--only METHOD ...] [--cache FOLDER] [--json FILE]
-                                   [--figure FILE]
+    python benchmarks/no_affect.py [--worlds 4] [--to-leak] [--networks] [--only METHOD ...] [--cache FOLDER]
+                                   [--json FILE] [--figure FILE]
 
 Each world is one simulation of SEED (other people, other clips), once with and once without affect, all else the same;
 it passes the whole way from vendor files to metrics. Encoders are those of the project: run `dvc repro` first. A study
@@ -45,19 +45,35 @@ TARGET = "seed"
 LEAK_FREE = ("fewshot_subject_stimulus", "kfold_subject_stimulus", "zeroshot_subject_stimulus")
 LEAKING = ("fewshot_subject", "zeroshot_subject", "art_within")
 METHODS = ("de_linear", "de", "de_lstm", "mdjpt", "emod", "emod_finetuned", "art", "art_finetuned")
-# EMOD's encoder is trained along in every fold: the largest training parts, and one leak of each kind.
-SOME_PROTOCOLS = {"emod_finetuned": ("kfold_subject_stimulus", "fewshot_subject", "art_within")}
-# Only where asked for, for their time (an hour or more for each simulation); they need eegpipe[baselines].
-SLOW = ("eegnet", "shallow", "deep4", "eegconformer")
+NETWORKS = ("eegnet", "shallow", "deep4")
+SLOWEST = "eegconformer"  # only where asked for: minutes for each training
 # `--to-leak` plants what can leak, stronger than in the demo: clips whose power differs whatever their label, trials
 # that differ for no reason. Affect, where it is planted, has to be found beside it.
 TO_LEAK = {"clip_size": 2.5, "wander_size": 2.0, "affect_size": 3.0}
 CONFIDENCE = 0.95
 _FIRST_SEED = 101  # not that of the pipeline, whose results chose the demo's settings
-_GROUPS, _SUBJECT_FOLDS = 3, 2  # of the pipeline's, for the sake of time
-_WHICH = f"of {', '.join(METHODS)} (the default); {', '.join(SLOW)} take long"
+_WHICH = f"of {', '.join(METHODS)} (the default), {', '.join(NETWORKS)}, {SLOWEST}"
 _ROUNDED = 1e-5  # scores are stored with six digits
 _NO_EFFECT = ("eegpipe.__init__", "eegpipe.errors", "eegpipe.forked", "eegpipe.parallel", "eegpipe.progress")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What of the pipeline's evaluation a method goes through here, for the sake of time."""
+
+    protocols: tuple[str, ...] = (*LEAK_FREE, *LEAKING)
+    groups: int = 3
+    subject_folds: int = 2
+
+
+# Where every fold trains a whole network: EMOD with its largest training parts and one leak of each kind; networks on
+# raw windows with one training group, on short windows and for 100 steps of 16.
+PLANS = {
+    "emod_finetuned": Plan(("kfold_subject_stimulus", "fewshot_subject", "art_within")),
+    **dict.fromkeys((*NETWORKS, SLOWEST), Plan(("fewshot_subject_stimulus", "fewshot_subject"), groups=1)),
+}
+_WINDOWING_OF_NETWORKS = "art"
+_OF_NETWORKS = {"batch": 16, "epochs": 5, "least_steps": 100}
 
 
 @dataclass(frozen=True)
@@ -136,11 +152,16 @@ def score(method: str, stores: Mapping[str, Path], params: Params, models: Path,
     """Protocol -> balanced accuracy, remembered under the digest of all that it depends on."""
     family = method.removesuffix(SUFFIX)
     frozen = family in params.methods
+    baseline = params.baseline[params.size]
     store = stores[family if frozen else params.windowings[0]]
+    if method in (*NETWORKS, SLOWEST):
+        store = stores[_WINDOWING_OF_NETWORKS]
+        baseline = replace(baseline, raw=replace(baseline.raw, **_OF_NETWORKS))
     target = load(store)
-    split = replace(params.split, groups=_GROUPS, subject_folds=_SUBJECT_FOLDS)
+    plan = PLANS.get(method, Plan())
+    split = replace(params.split, groups=plan.groups, subject_folds=plan.subject_folds)
     settings = replace(params.evaluate[params.size], resamples=0)
-    more: dict[str, Any] = {"baseline": params.baseline[params.size]}
+    more: dict[str, Any] = {"baseline": baseline}
     weights = ""
     if frozen:
         encoder = load_pretrained(models / family / TARGET)
@@ -148,23 +169,22 @@ def score(method: str, stores: Mapping[str, Path], params: Params, models: Path,
         tuned = method.endswith(SUFFIX)
         more = {"tuner": _tuner(encoder, params)} if tuned else {"encoder": encoder}
     code = code_digest(*imported_modules("eegpipe.evaluate", "eegpipe.train", without=_NO_EFFECT))
-    protocols = SOME_PROTOCOLS.get(method, (*LEAK_FREE, *LEAKING))
     parts = [
-        protocols,
+        plan.protocols,
         target.digest,
         weights,
         asdict(split),
         asdict(settings),
         asdict(params.art[params.size]),
         asdict(params.emod[params.size]),
-        asdict(params.baseline[params.size]),
+        asdict(baseline),
         code,
     ]
     known = folder / f"{method}-{digest(*parts)}.json"
     if known.is_file():
         return json.loads(known.read_text(encoding="utf-8"))
     out = folder / f"{method}.out"
-    splits = [make(name, target, settings=split) for name in protocols]
+    splits = [make(name, target, settings=split) for name in plan.protocols]
     content = evaluate(
         method,
         target,
@@ -251,7 +271,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise UsageProblem(f"{options.models / method / TARGET}: no encoder. Run `dvc repro` first.")
     print_machine()
     sizes = TO_LEAK if options.to_leak else {}
-    rows = study(options.worlds, options.only or METHODS, params, options.models, options.cache, sizes)
+    chosen = options.only or (METHODS + NETWORKS if options.networks else METHODS)
+    rows = study(options.worlds, chosen, params, options.models, options.cache, sizes)
     print("\n" + summary(rows))
     if options.json:
         content = {
@@ -277,7 +298,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--to-leak", action="store_true", help="clips and trials that differ more, whatever their label"
     )
-    parser.add_argument("--only", nargs="+", choices=METHODS + SLOW, metavar="METHOD", help=_WHICH)
+    parser.add_argument("--networks", action="store_true", help="also those on raw windows; needs eegpipe[baselines]")
+    parser.add_argument("--only", nargs="+", choices=(*METHODS, *NETWORKS, SLOWEST), metavar="METHOD", help=_WHICH)
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml", metavar="FILE")
     parser.add_argument("--models", type=Path, default=ROOT / "models", metavar="FOLDER", help="of the pipeline")
     cache = ROOT / "models/.no_affect"
