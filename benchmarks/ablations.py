@@ -1,4 +1,4 @@
-"""Run every command of docs/ablations.md on a finished `dvc repro`, and show what it changed.
+"""Run every command of docs/ablations.md on a finished and committed run with its targets, and show what it changed.
 
     python benchmarks/ablations.py [--only NUMBER ...] [--jobs 2] [--json FILE]
 
