@@ -539,8 +539,10 @@ class TestObjective:
         whole, expected = gradients(EmodObjective(sources, config, seed=0))
         pieces, found = gradients(EmodObjective(sources, config, seed=0, windows_at_once=4, recompute=True))
         assert pieces == pytest.approx(whole, abs=1e-5)
+        # Against the largest entry of all: rounding is as large in the small ones, and differs between kinds of CPU.
+        largest = max(float(gradient.abs().max()) for gradient in expected.values())
         for name, gradient in expected.items():
-            torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-3)
+            torch.testing.assert_close(found[name], gradient, atol=3e-4 * largest, rtol=1e-3)
 
     def test_recompute_repeats_the_dropout(self, sources):
         config = replace(TINY, dropout=0.3, pool_dropout=0.3)

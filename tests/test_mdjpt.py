@@ -374,9 +374,10 @@ class TestTransformer:
 
 
 class TestNetwork:
-    # Numbers of our own, so that a machine without the reference arrays notices a change.
+    # Numbers of our own, so that a machine without the reference arrays notices a change. In double precision: in
+    # single, the released variant's first one differs between kinds of CPU from the third digit on.
     @pytest.mark.parametrize(
-        ("variant", "expected"), [("described", (0.0916352, 0.137162)), ("released", (2.431167, 0.00799737))]
+        ("variant", "expected"), [("described", (0.09163512, 0.1371619)), ("released", (2.426446, 0.007997381))]
     )
     def test_golden_numbers(self, tiny, variant, expected):
         model = Mdjpt(replace(tiny, variant=variant), channels=4)
@@ -384,8 +385,8 @@ class TestNetwork:
             for index, parameter in enumerate(model.parameters()):
                 steps = torch.arange(parameter.numel(), dtype=torch.float64).reshape(parameter.shape)
                 parameter.copy_(0.3 * torch.sin(1.7 * steps + index))
-            x = torch.sin(0.1 * torch.arange(4 * 4 * 625, dtype=torch.float64) ** 1.1).float().reshape(4, 4, 625)
-            output = model(x)
+            x = torch.sin(0.1 * torch.arange(4 * 4 * 625, dtype=torch.float64) ** 1.1).reshape(4, 4, 625)
+            output = model.double()(x)
             isa = losses.nt_xent(output.z, 0.5)
             cda = losses.cda([output.latent], kind=model.config.cda_covariance, diagonal=model.config.cda_diagonal)
         assert (isa.item(), cda.item()) == pytest.approx(expected, rel=1e-4)
