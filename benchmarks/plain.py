@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from eegpipe.models.art import AdaptiveTokens, Art, kernel_map, pooling
 from eegpipe.models.emod import Emod
-from eegpipe.models.mdjpt import DepthwisePatches, DilatedSpace, Mdjpt, MllaBlock
+from eegpipe.models.mdjpt import DepthwisePatches, DilatedSpace, Mdjpt, MdjptOutput, MllaBlock
+from eegpipe.models.mdjpt_transformer import positions
 
 
 def plain(model: nn.Module) -> nn.Module:
@@ -31,8 +32,8 @@ def plain(model: nn.Module) -> nn.Module:
 
 
 class PlainMdjpt(Mdjpt):
-    """mdJPT with Conv1d over patches, heads moved to the front, and one grouped Conv2d for each dilation. Recomputation
-    works as in ours."""
+    """mdJPT with all windows at once, the stratified norm as its single steps, Conv1d over patches, heads moved to the
+    front, and one grouped Conv2d for each dilation. Recomputation works as in ours."""
 
     def __init__(self, model: Mdjpt) -> None:
         super().__init__(model.config, channels=model.space.in_features)
@@ -40,6 +41,44 @@ class PlainMdjpt(Mdjpt):
         self.load_state_dict(model.state_dict())
         self.blocks = nn.ModuleList(_plain_block(block) for block in self.blocks)
         self.dilated = _Dilated(self.dilated)  # type: ignore[assignment]
+
+    def forward(self, x_BCT: Tensor, *, groups: int = 2) -> MdjptOutput:
+        latent_BFSP = self.project_space(_normed(self.embed(x_BCT), groups))
+        encoded_BKP = self.convolve(_normed(latent_BFSP, groups))
+        return MdjptOutput(latent_BFSP, encoded_BKP, self.project(encoded_BKP, groups))
+
+    def _embed(self, x_BCT: Tensor) -> Tensor:
+        h_BCPH = self.read_in(x_BCT.unfold(-1, self.config.patch_samples, self.config.patch_stride))
+        h_RPH = h_BCPH.flatten(0, 1)
+        if self.config.encoder == "transformer":
+            h_RPH = h_RPH + positions(h_RPH.shape[1], h_RPH.shape[2], h_RPH)
+        for block in self.blocks:
+            h_RPH = block(h_RPH)
+        return self.read_out(h_RPH).transpose(1, 2).unflatten(0, x_BCT.shape[:2])
+
+    def project_space(self, h_BCFP: Tensor) -> Tensor:
+        return functional.relu(self.space(h_BCFP.permute(0, 2, 3, 1))).transpose(2, 3)
+
+    def attention_weights(self, e_BKP: Tensor) -> Tensor:
+        reach = self.config.attention_patches
+        a_BKP = functional.relu(self.attention_conv(functional.pad(e_BKP, (reach - 1, 0))))
+        a_BKP = functional.avg_pool1d(functional.pad(a_BKP, (reach - 1, 0)), reach, stride=1)
+        return torch.softmax(self.attention_mix(a_BKP), dim=1)
+
+    def project(self, f_BKP: Tensor, groups: int) -> Tensor:
+        x_BKP = _normed(functional.avg_pool1d(f_BKP, self.config.pool_patches), groups)
+        for smoother in self.smoothers:
+            x_BKP = functional.relu(smoother(x_BKP))
+        return functional.normalize(_normed(x_BKP, groups).flatten(1), dim=1)
+
+
+def _normed(x: Tensor, groups: int) -> Tensor:
+    """The stratified norm of (B, ..., time)."""
+    size = len(x) // groups
+    grouped = x[: groups * size].unflatten(0, (groups, size))
+    deviation, mean = torch.std_mean(grouped, dim=(1, -1), keepdim=True)
+    normed = ((grouped - mean) / (deviation + 1e-3)).flatten(0, 1)
+    return normed if len(normed) == len(x) else torch.cat([normed, x[len(normed) :]])
 
 
 def _plain_block(block: nn.Module) -> nn.Module:

@@ -1,7 +1,8 @@
 """Real optimiser steps of pre-training at the papers' sizes: time, memory, and what the whole would take.
 
     python benchmarks/pretrain.py [--method mdjpt|emod|art ...] [--size paper|demo] [--steps N] [--part K]
-                                  [--rival plain|none] [--recompute] [--profile] [--device cpu|cuda] [--json FILE]
+                                  [--rival plain|none] [--precision float32|bfloat16] [--recompute] [--profile]
+                                  [--device cpu|cuda] [--json FILE]
 
 docs/performance-training.md says what is measured, and how.
 """
@@ -13,6 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_args
 
 import full_size
 from measure import Cost, Row, end_cleanly, print_machine, table, write_rows
@@ -20,11 +22,13 @@ from steps import Job, Steps, run
 
 from eegpipe.errors import UsageProblem
 from eegpipe.params import ArtParams, MethodParams, Params, load
+from eegpipe.precision import Precision
 
 METHODS = ("mdjpt", "emod", "art")
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
-# Two ways to the same number, in float32; sums in another order. Gradients add up over more of them.
-_LOSS_TOLERANCE, _GRADIENT_TOLERANCE = 1e-4, 1e-2
+# Of loss and norm of the gradient. Two ways to the same number, in float32: sums in another order, and gradients add up
+# over more of them. In bfloat16 products have three digits.
+_TOLERANCES = {"float32": (1e-4, 1e-2), "bfloat16": (1e-2, 5e-2)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -48,8 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def job_of(name: str, params: Params, options: argparse.Namespace) -> Job:
     """The settings of ``params.yaml``, but for what the options change: recomputation, and how much a step holds."""
     sized: MethodParams = getattr(params, name)[options.size]
+    if options.precision:
+        sized = _with_training(sized, precision=options.precision)
     if options.recompute and not isinstance(sized, ArtParams):
-        sized = replace(sized, training=replace(sized.training, recompute=True))  # type: ignore[arg-type]
+        sized = _with_training(sized, recompute=True)
     return Job(
         name,
         full_size.part_of(sized, options.part),
@@ -62,21 +68,28 @@ def job_of(name: str, params: Params, options: argparse.Namespace) -> Job:
     )
 
 
+def _with_training(params: MethodParams, **changes: Any) -> MethodParams:
+    return replace(params, training=replace(params.training, **changes))  # type: ignore[arg-type]
+
+
 def compare(job: Job, whole: MethodParams, *, rival: bool) -> list[Row]:
     """Measure a method, with its plain form where asked for, and print what was found. ``whole``: settings of the
     undivided step, for the time of the whole pre-training."""
     ours = run(job)
-    recompute = ", activations recomputed" if getattr(job.params.training, "recompute", False) else ""
+    training = job.params.training
+    recompute = ", activations recomputed" if getattr(training, "recompute", False) else ""
     print(
         f"\n## {job.method}\n\n{ours.parameters:,} parameters, {ours.windows} {_unit(job)} a step{recompute}, "
-        f"{ours.flops / 1e9:,.0f} GFLOP a step in products and convolutions, loss of the first step {ours.loss:.5f}, "
+        f"{training.precision}, {ours.flops / 1e9:,.0f} GFLOP a step in products and convolutions, "
+        f"loss of the first step {ours.loss:.5f}, "
         f"ceiling {ours.ceiling / 1e9:.1f} GFLOP/s\n",
         flush=True,
     )
     measured = [("ours", ours)]
     if rival:
-        other = run(replace(job, plain=True, profile=False))
-        check_same(ours, other)
+        # The plain form is in float32, whatever ours is.
+        other = run(replace(job, params=_with_training(job.params, precision="float32"), plain=True, profile=False))
+        check_same(ours, other, training.precision)
         measured.append(("plain", other))
     print(_table(measured, job.device) + "\n")
     print(_projection(job, whole, ours) + "\n", flush=True)
@@ -85,17 +98,18 @@ def compare(job: Job, whole: MethodParams, *, rival: bool) -> list[Row]:
     return _rows(job, *(one for _, one in measured))
 
 
-def check_same(ours: Steps, other: Steps) -> None:
-    """Both must have computed the same first step.
+def check_same(ours: Steps, other: Steps, precision: Precision) -> None:
+    """Both must have computed the same first step. ``precision``: of ours; the other's is float32.
 
     Raises
     ------
     SystemExit
         If loss or gradient differ by more than rounding.
     """
+    of_loss, of_gradient = _TOLERANCES[precision]
     for what, tolerance, mine, its in (
-        ("loss", _LOSS_TOLERANCE, ours.loss, other.loss),
-        ("norm of the gradient", _GRADIENT_TOLERANCE, ours.gradient, other.gradient),
+        ("loss", of_loss, ours.loss, other.loss),
+        ("norm of the gradient", of_gradient, ours.gradient, other.gradient),
     ):
         if not math.isclose(mine, its, rel_tol=tolerance):
             raise SystemExit(f"The two forms differ: {what} {mine:.7g} and {its:.7g}, expected equal to {tolerance:g}.")
@@ -171,6 +185,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=3, help="measured, after one that is not (3)")
     parser.add_argument("--part", type=int, default=1, metavar="K", help="about one in K of the windows of a step")
     parser.add_argument("--rival", choices=["plain", "none"], default="plain", help="the textbook form, beside ours")
+    parser.add_argument("--precision", choices=get_args(Precision), help="of our form's products (the settings')")
     parser.add_argument("--recompute", action="store_true", help="recompute activations, whatever the settings say")
     parser.add_argument("--profile", action="store_true", help="time the operations of one more step")
     parser.add_argument("--device", default="cpu", help="torch's name of it")

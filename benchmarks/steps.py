@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -70,9 +71,9 @@ def run(job: Job) -> Steps:
 
 
 def measured(job: Job) -> Steps:
-    """The same in this process. Full float32, deterministic kernels and memory that is kept, as in pre-training; the
-    plain form has these too."""
-    with without_tf32(), memory_kept():
+    """The same in this process. Full float32 and deterministic kernels as in pre-training, and memory that is kept: of
+    these the plain form has the first two."""
+    with without_tf32(), nullcontext() if job.plain else memory_kept():
         return _measured(job)
 
 

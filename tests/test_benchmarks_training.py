@@ -194,9 +194,10 @@ class TestSteps:
         assert all(one.cpu_s > 0 for one in ours.costs)
         assert ours.ceiling > 1e8
         assert "aten::bmm" in ours.operations
-        pretrain.check_same(ours, rival)
-        with pytest.raises(SystemExit, match="The two forms differ: loss"):
-            pretrain.check_same(ours, replace(rival, loss=1.001 * rival.loss))
+        pretrain.check_same(ours, rival, "float32")
+        for precision, off in (("float32", 1.001), ("bfloat16", 1.02)):
+            with pytest.raises(SystemExit, match="The two forms differ: loss"):
+                pretrain.check_same(ours, replace(rival, loss=off * rival.loss), precision)
         rows = {row.name: row for row in pretrain._rows(small_job(modules), ours, rival)}
         assert list(rows) == ["mdjpt.time", "mdjpt.peak_memory", "mdjpt.flop_rate"]
         time = rows["mdjpt.time"]

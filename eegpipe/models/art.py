@@ -86,13 +86,15 @@ class RateConv(nn.Conv1d):
             weight = weight @ torch.from_numpy(kernel_map(weight.shape[-1], ratio)).to(weight)
         # As a 2-d convolution with channels last in memory: faster on a CPU, its gradient above all.
         weight = weight.unsqueeze(2)
-        return functional.conv2d(
+        y_NC1T = functional.conv2d(
             x_NC1T.contiguous(memory_format=torch.channels_last),
             weight.contiguous(memory_format=torch.channels_last),
-            self.bias,
             stride=(1, stride),
             padding=(0, weight.shape[-1] // 2),
         )
+        # Added here because the convolution's own gradient of the bias takes as long as both of its others.
+        assert self.bias is not None
+        return y_NC1T.add_(self.bias[:, None, None])
 
 
 class AdaptiveTokens(nn.Module):
@@ -119,7 +121,9 @@ class AdaptiveTokens(nn.Module):
             strides = (max(int(rate_hz / self.reference_hz), 1), *[1] * (len(strides) - 1))
         h_NC1T, ratio = x_NT[:, None, None], rate_hz / self.reference_hz
         for convolution, norm, stride in zip(self.convolutions, self.norms, strides, strict=True):
-            h_NC1T = functional.gelu(norm(convolution(h_NC1T, ratio if self.seconds else 1.0, stride)))
+            h_NC1T = convolution(h_NC1T, ratio if self.seconds else 1.0, stride)
+            # torch's norm of bfloat16 is several times slower on a CPU.
+            h_NC1T = functional.gelu(in_float32(norm)(h_NC1T))
             ratio /= stride
         h_NTC = h_NC1T.squeeze(2).transpose(1, 2)
         step = math.prod(strides) / x_NT.shape[-1] if self.seconds else 0.0

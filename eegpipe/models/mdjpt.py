@@ -274,6 +274,9 @@ class Mdjpt(nn.Module):
     Stages, in order: :meth:`embed`, stratified norm, :meth:`project_space`, stratified norm, :meth:`convolve`,
     :meth:`project`. :meth:`forward` runs them all. No randomness after initialisation, the same in training and after.
 
+    In bfloat16 are the products of the blocks only, which are nearly all of the cost. The norms take away what windows
+    have in common; rounding before that would change the contrast of what is left.
+
     Parameters
     ----------
     config : MdjptConfig
@@ -323,20 +326,26 @@ class Mdjpt(nn.Module):
 
     def _embed_rows(self, patches_RPL: Tensor) -> Tensor:
         """Channels of windows, each by itself: (R, P, L) -> (R, F, P)."""
-        h_RPH = self.read_in(patches_RPL)
+        h_RPH = in_float32(self.read_in)(patches_RPL)
         if self.config.encoder == "transformer":
             h_RPH = h_RPH + positions(h_RPH.shape[1], h_RPH.shape[2], h_RPH)
         for block in self.blocks:
             h_RPH = block(h_RPH)
+        return self._read_out(h_RPH)
+
+    @in_float32
+    def _read_out(self, h_RPH: Tensor) -> Tensor:
         # Time last, as all that follows wants it.
         h_RFP = torch.matmul(self.read_out.weight, h_RPH.transpose(1, 2))
         return h_RFP + self.read_out.bias[:, None]
 
+    @in_float32
     def project_space(self, h_BCFP: Tensor) -> Tensor:
         """The spatial projector, one matrix for all maps and times: (B, C, F, P) -> (B, F, S, P)."""
         p_BSX = torch.matmul(self.space.weight, h_BCFP.flatten(2)) + self.space.bias[:, None]
         return functional.relu(p_BSX).unflatten(2, h_BCFP.shape[2:]).transpose(1, 2)
 
+    @in_float32
     def convolve(self, p_BFSP: Tensor) -> Tensor:
         """Dilated spatial convolutions and local attention over time: (B, F, S, P) -> (B, K, P)."""
         e_BKP = self.dilated(p_BFSP)
@@ -351,6 +360,7 @@ class Mdjpt(nn.Module):
         mixed_BKP = torch.matmul(self.attention_mix.weight.squeeze(2), a_BKP) + self.attention_mix.bias[:, None]
         return torch.softmax(mixed_BKP, dim=1)
 
+    @in_float32
     def project(self, f_BKP: Tensor, groups: int) -> Tensor:
         """The ISA projector, for pre-training only: (B, K, P) -> unit rows (B, D), map-major."""
         x_BKP = functional.avg_pool1d(f_BKP, self.config.pool_patches)
