@@ -1,8 +1,8 @@
 """Real optimiser steps of pre-training at the papers' sizes: time, memory, and what the whole would take.
 
     python benchmarks/pretrain.py [--method mdjpt|emod|art ...] [--size paper|demo] [--steps N] [--part K]
-                                  [--rival plain|none] [--precision float32|bfloat16] [--recompute] [--profile]
-                                  [--device cpu|cuda] [--json FILE]
+                                  [--rival plain|none] [--precision float32|bfloat16] [--compile] [--recompute]
+                                  [--profile] [--device cpu|cuda] [--json FILE]
 
 docs/performance-training.md says what is measured, and how.
 """
@@ -54,6 +54,8 @@ def job_of(name: str, params: Params, options: argparse.Namespace) -> Job:
     sized: MethodParams = getattr(params, name)[options.size]
     if options.precision:
         sized = _with_training(sized, precision=options.precision)
+    if options.compile:
+        sized = _with_training(sized, compile=True)
     if options.recompute and not isinstance(sized, ArtParams):
         sized = _with_training(sized, recompute=True)
     return Job(
@@ -80,8 +82,8 @@ def compare(job: Job, whole: MethodParams, *, rival: bool) -> list[Row]:
     recompute = ", activations recomputed" if getattr(training, "recompute", False) else ""
     print(
         f"\n## {job.method}\n\n{ours.parameters:,} parameters, {ours.windows} {_unit(job)} a step{recompute}, "
-        f"{training.precision}, {ours.flops / 1e9:,.0f} GFLOP a step in products and convolutions, "
-        f"loss of the first step {ours.loss:.5f}, "
+        f"{training.precision}{', compiled' if training.compile else ''}, {ours.flops / 1e9:,.0f} GFLOP a step in products and convolutions, "
+        f"loss of the first step {ours.loss:.5f}, {ours.waiting:.2%} of the time for data, "
         f"ceiling {ours.ceiling / 1e9:.1f} GFLOP/s\n",
         flush=True,
     )
@@ -186,6 +188,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--part", type=int, default=1, metavar="K", help="about one in K of the windows of a step")
     parser.add_argument("--rival", choices=["plain", "none"], default="plain", help="the textbook form, beside ours")
     parser.add_argument("--precision", choices=get_args(Precision), help="of our form's products (the settings')")
+    parser.add_argument("--compile", action="store_true", help="our form's layers by torch.compile")
     parser.add_argument("--recompute", action="store_true", help="recompute activations, whatever the settings say")
     parser.add_argument("--profile", action="store_true", help="time the operations of one more step")
     parser.add_argument("--device", default="cpu", help="torch's name of it")

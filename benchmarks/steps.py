@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,7 +18,9 @@ from plain import plain
 from torch import nn
 
 from eegpipe import methods
+from eegpipe.ahead import Ahead, Prepared
 from eegpipe.allocation import memory_kept
+from eegpipe.compiled import compile_layers
 from eegpipe.methods import Request
 from eegpipe.models.settings import PretrainSettings
 from eegpipe.params import MethodParams
@@ -52,6 +54,8 @@ class Steps:
     loss, gradient : of the first step, before anything was learned; the norm of the whole gradient
     flops : multiplications and additions of the matrix products and convolutions of a step
     ceiling : of a large matrix product in the same process, a CPU second (a second on a GPU)
+    waiting : share of the measured time in which nothing was computed because the draw was not there: on a GPU, where a
+        thread puts draws together ahead; on a CPU, which does it itself, the share that this takes
     operations : seconds by torch operation, where they were asked for
     """
 
@@ -62,6 +66,7 @@ class Steps:
     gradient: float
     flops: int
     ceiling: float
+    waiting: float
     operations: dict[str, float] = field(default_factory=dict)
 
 
@@ -92,14 +97,39 @@ def _measured(job: Job) -> Steps:
     training = job.params.training
     # The first step also warms up; it is not measured, because counting takes time.
     (loss, gradient), flops = counted(partial(step, objective, optimiser, 0, training))
-    costs = [
-        _cost(partial(step, objective, optimiser, number, training), before, on_gpu)
-        for number in range(1, job.steps + 1)
-    ]
+    if training.compile and not job.plain:
+        compile_layers(objective.model, objective.model.layers_in, job.device)
+        for number in range(1, job.steps + 1):  # each shape is compiled when it first comes
+            step(objective, optimiser, number, training)
+    numbers = range(training.draws_per_step, (job.steps + 1) * training.draws_per_step)
+    draws = Ahead(objective.prepare, numbers, job.device) if on_gpu else _OneByOne(objective.prepare, numbers)
+    with closing(draws):
+        costs = [
+            _cost(partial(step, objective, optimiser, number, training, draws), before, on_gpu)
+            for number in range(1, job.steps + 1)
+        ]
+    waiting = draws.waited_s / sum(one.wall_s for one in costs)
     operations = _profiled(partial(step, objective, optimiser, 0, training)) if job.profile else {}
     parameters = sum(parameter.numel() for parameter in objective.model.parameters())
     windows = full_size.windows_of_step(job.params, part=job.part)
-    return Steps(costs, parameters, windows, loss, gradient, flops, ceiling, operations)
+    return Steps(costs, parameters, windows, loss, gradient, flops, ceiling, waiting, operations)
+
+
+class _OneByOne(Iterator[Prepared]):
+    """Draws that are put together when they are asked for."""
+
+    def __init__(self, prepare: Callable[[int], Prepared], numbers: Iterable[int]) -> None:
+        self._prepare, self._numbers = prepare, iter(numbers)
+        self.waited_s = 0.0
+
+    def __next__(self) -> Prepared:
+        start = time.perf_counter()
+        prepared = self._prepare(next(self._numbers))
+        self.waited_s += time.perf_counter() - start
+        return prepared
+
+    def close(self) -> None:
+        pass
 
 
 def _objective(job: Job, sources: list[Any]) -> Any:
@@ -120,17 +150,22 @@ def optimiser_of(objective: Objective, params: MethodParams) -> torch.optim.Opti
 
 
 def step(
-    objective: Objective, optimiser: torch.optim.Optimizer, number: int, training: PretrainSettings
+    objective: Objective,
+    optimiser: torch.optim.Optimizer,
+    number: int,
+    training: PretrainSettings,
+    draws: Iterator[Prepared] | None = None,
 ) -> tuple[float, float]:
     """The ``number``-th step of the first epoch, as in :func:`eegpipe.fit.fit`; the loss of its last draw and the norm
-    of its gradient."""
+    of its gradient. ``draws``: what it needs of the data; without, the objective sees to it."""
     device = next(objective.model.parameters()).device
     optimiser.zero_grad()
     for draw in range(training.draws_per_step):
         with autocast(training.precision, device):
-            loss = objective(number * training.draws_per_step + draw)["loss"]
-        value = loss.item()
+            given: Any = () if draws is None else (next(draws),)
+            loss = objective(number * training.draws_per_step + draw, *given)["loss"]
         (loss / training.draws_per_step).backward()
+        value = loss.item()
     norm = nn.utils.clip_grad_norm_(objective.model.parameters(), training.gradient_clip or float("inf"))
     optimiser.step()
     return value, norm.item()

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from eegpipe.errors import UsageProblem
 
@@ -27,28 +29,30 @@ def draw_crops(rng: np.random.Generator, count: int, scale: tuple[float, float])
     return Crops(rng.uniform(size=count) * (1 - length), length)
 
 
-def resized_crop(x: np.ndarray, crops: Crops) -> np.ndarray:
+def resized_crop(x: Tensor, start: Tensor, length: Tensor) -> Tensor:
     """Each row's crop, brought back to the row's length by linear interpolation.
 
     The first and the last sample of the result lie on the crop's ends, so the whole window returns as it is.
 
     Parameters
     ----------
-    x : (n, time); crops : n of them
+    x : (n, time) float32
+    start, length : (n,) float64
+        As in :class:`Crops`.
 
     Returns
     -------
-    ndarray, float32, (n, time)
+    Tensor, float32, (n, time)
     """
     last = x.shape[-1] - 1
-    at = crops.start[:, None] * last + crops.length[:, None] * np.arange(last + 1)
+    at = start[:, None] * last + length[:, None] * torch.arange(last + 1, dtype=torch.float64, device=x.device)
     # Rounding may step a hair beyond the last sample.
-    at = np.clip(at, 0, last)
-    before = np.minimum(at.astype(np.int64), max(last - 1, 0))
-    weight = (at - before).astype(np.float32)
-    left = np.take_along_axis(x, before, axis=1)
-    right = np.take_along_axis(x, np.minimum(before + 1, last), axis=1)
-    return (left + weight * (right - left)).astype(np.float32)
+    at = at.clamp(0, last)
+    before = at.long().clamp(max=max(last - 1, 0))
+    weight = (at - before).float()
+    left = x.gather(1, before)
+    right = x.gather(1, (before + 1).clamp(max=last))
+    return left + weight * (right - left)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from eegpipe import progress
+from eegpipe.ahead import Ahead
+from eegpipe.compiled import compile_layers
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.models.settings import PretrainSettings
 from eegpipe.precision import autocast
@@ -35,7 +37,8 @@ class Objective(Protocol):
     """What a method gives to the loop: the network and, for each draw, the terms of the loss.
 
     It may have more: ``steps_per_epoch``, what the method calls an epoch of these data; ``left_out``, segments that are
-    never drawn; ``describe(number) -> dict``, for each data set the segments of a draw in words.
+    never drawn; ``describe(number) -> dict``, for each data set the segments of a draw in words; ``prepare(number)``,
+    what a draw needs of the data (:class:`eegpipe.ahead.Prepared`), which may then follow the number in the call.
     """
 
     @property
@@ -66,6 +69,7 @@ def fit(
     shown: Sequence[str] = ("loss",),
     group: Group = ALONE,
     on_epoch: Callable[[Log], None] | None = None,
+    ahead: bool | None = None,
 ) -> Log:
     """Minimise with Adam or AdamW; returns the mean of every term over all draws of each epoch.
 
@@ -80,6 +84,8 @@ def fit(
         The processes that share the draws of each step; their number divides ``draws_per_step``.
     on_epoch : callable or None
         Gets the log so far, in the first process: after every epoch, and at once where a checkpoint is continued.
+    ahead : bool or None
+        Put draws together in a thread while others are computed. None: on a GPU; a CPU has nothing else to do.
 
     Raises
     ------
@@ -95,8 +101,19 @@ def fit(
     if log and on_epoch and group.leads:
         on_epoch(log)
     device = next(model.parameters()).device
+    if settings.compile:
+        compile_layers(model, str(getattr(model, "layers_in", "forward")), device)
     bar = progress.bar(title, settings.epochs * steps, done=len(log) * steps, silent=not group.leads)
-    with bar as advance, _sharing(model, group, partial(autocast, settings.precision, device)) as share:
+    own_numbers = (
+        number
+        for step in range(len(log) * steps, settings.epochs * steps)
+        for number in range(step * draws + group.rank, (step + 1) * draws, group.size)
+    )
+    with (
+        bar as advance,
+        _sharing(model, group, partial(autocast, settings.precision, device)) as share,
+        _computing(objective, own_numbers, device, ahead) as compute,
+    ):
         for epoch in range(len(log), settings.epochs):
             total: dict[str, float] = {}
             for parameters in optimiser.param_groups:
@@ -107,9 +124,10 @@ def fit(
                 own = []
                 for number in range(first + group.rank, first + draws, group.size):
                     with autocast(settings.precision, device):
-                        terms = objective(number)
-                    own.append({name: term.item() for name, term in terms.items()})
+                        terms = compute(number)
                     (terms["loss"] / draws).backward()
+                    # After the gradient, because reading them waits for the device.
+                    own.append({name: term.item() for name, term in terms.items()})
                     share.keep(own[-1])
                 for number, values in enumerate(share.together(own), first):
                     _check_terms(values, objective, epoch, step, number)
@@ -135,6 +153,20 @@ def with_steps(settings: PretrainSettings, objective: Objective, title: str = "t
             f"steps_per_epoch: none given, and {title} does not say what an epoch is. Set a number of steps."
         )
     return replace(settings, steps_per_epoch=steps)
+
+
+@contextmanager
+def _computing(
+    objective: Objective, numbers: Iterator[int], device: torch.device, ahead: bool | None
+) -> Iterator[Callable[[int], dict[str, Tensor]]]:
+    """The objective, to be called with these numbers in this order."""
+    prepare = getattr(objective, "prepare", None)
+    if prepare is None or not (device.type == "cuda" if ahead is None else ahead):
+        yield objective
+        return
+    with closing(Ahead(prepare, numbers, device)) as prepared:
+        given: Callable[..., dict[str, Tensor]] = objective
+        yield lambda number: given(number, next(prepared))
 
 
 # -- several processes -------------------------------------------------------------------------------------------------

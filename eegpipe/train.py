@@ -50,6 +50,7 @@ __all__ = ["Encoder", "MdjptTraining", "Objective", "PretrainSettings", "fit", "
 _CODE = (
     "eegpipe.train",
     "eegpipe.fit",
+    "eegpipe.ahead",
     "eegpipe.precision",
     "eegpipe.methods",
     "eegpipe.losses",

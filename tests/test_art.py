@@ -271,15 +271,15 @@ def windows_name_index(name: str) -> int:
 
 class TestCrops:
     def test_whole_window_is_itself(self):
-        x = np.random.default_rng(0).standard_normal((4, 33)).astype(np.float32)
-        whole = Crops(np.zeros(4), np.ones(4))
-        np.testing.assert_allclose(resized_crop(x, whole), x, atol=1e-6)
+        x = torch.randn(4, 33, generator=torch.Generator().manual_seed(0))
+        whole = torch.zeros(4).double(), torch.ones(4).double()
+        torch.testing.assert_close(resized_crop(x, *whole), x, atol=1e-6, rtol=0)
 
     def test_of_a_line(self):
         """A crop of a straight line is the straight line between its ends."""
-        x = np.tile(np.linspace(0, 1, 101, dtype=np.float32), (3, 1))
+        x = torch.linspace(0, 1, 101).repeat(3, 1)
         crops = Crops(np.array([0.0, 0.25, 0.5]), np.array([0.5, 0.6, 0.5]))
-        out = resized_crop(x, crops)
+        out = resized_crop(x, *map(torch.from_numpy, crops))
         for row, (start, length) in enumerate(zip(*crops, strict=True)):
             np.testing.assert_allclose(out[row], np.linspace(start, start + length, 101), atol=1e-6)
 
@@ -364,7 +364,8 @@ class TestPretraining:
             x[items.place] = windows(items.window)[np.arange(len(items.place)), items.channel]
             ids[items.place] = [one.config.channels.index(windows.names[at]) for at in items.channel]
         mixture = torch.eye(len(one.config.channels))[ids]
-        views = [one.model(torch.from_numpy(resized_crop(x, crops)), draw.rate_hz, mixture) for crops in draw.crops]
+        crops = [map(torch.from_numpy, both) for both in draw.crops]
+        views = [one.model(resized_crop(torch.from_numpy(x), *both), draw.rate_hz, mixture) for both in crops]
         z = torch.nn.functional.normalize(torch.cat(views), dim=1)
         torch.testing.assert_close(one(5)["loss"], losses.nt_xent(z, SMALL.temperature), atol=1e-5, rtol=1e-4)
 

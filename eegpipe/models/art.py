@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eegpipe import losses
+from eegpipe.ahead import Prepared
 from eegpipe.crops import CropSampler, Source, resized_crop
 from eegpipe.errors import UsageProblem
 from eegpipe.loader import Segments, some
@@ -152,6 +153,8 @@ class Art(nn.Module):
     config : ArtConfig
         With its channels resolved.
     """
+
+    layers_in = "encode"  # what :mod:`eegpipe.compiled` compiles
 
     def __init__(self, config: ArtConfig) -> None:
         super().__init__()
@@ -323,9 +326,9 @@ class ArtObjective:
         """Draws that take as many items as there are; at least 1."""
         return max(1, round(self.items / self.config.batch_items))
 
-    def __call__(self, number: int) -> dict[str, Tensor]:
-        """The terms of the ``number``-th draw, scalars: ``loss``; ``chance``, the loss where all embeddings are alike;
-        ``found``, the share of crops whose nearest other crop is their partner."""
+    def prepare(self, number: int) -> Prepared:
+        """The ``number``-th draw: items (N, T), which channels they are (N, V), and start and length of their two
+        crops, as parts of a window, (2, N) float64."""
         draw = self._sampler.draw(number)
         length = self._windows[draw.items[0].source].segments.eeg.shape[-1]
         x_NT = np.empty((draw.size, length), dtype=np.float32)
@@ -334,16 +337,21 @@ class ArtObjective:
             windows = self._windows[items.source]
             x_NT[items.place] = windows.items(items.window, items.channel)
             mixture_NV[items.place] = windows.mixture[items.channel]
-        both_NT = np.concatenate([resized_crop(x_NT, crops) for crops in draw.crops])
+        crops = (np.stack(parts) for parts in zip(*draw.crops, strict=True))
+        return Prepared(tuple(torch.from_numpy(one) for one in (x_NT, mixture_NV, *crops)), draw)
+
+    def __call__(self, number: int, prepared: Prepared | None = None) -> dict[str, Tensor]:
+        """The terms of the ``number``-th draw, scalars: ``loss``; ``chance``, the loss where all embeddings are alike;
+        ``found``, the share of crops whose nearest other crop is their partner. ``prepared``: the draw, on the
+        device."""
+        draw = prepared or self.prepare(number).on(self._device)
+        x_NT, mixture_NV, start_2N, length_2N = draw.tensors
+        both_NT = torch.cat([resized_crop(x_NT, *one) for one in zip(start_2N, length_2N, strict=True)])
         cuda = [self._device] if torch.device(self._device).type == "cuda" else []
         with torch.random.fork_rng(devices=cuda):
             # Dropout too is a function of the seed and the number.
             torch.manual_seed(int(np.random.SeedSequence([self._seed, number]).generate_state(1, np.uint64)[0] >> 1))
-            features_ND = self.model(
-                torch.from_numpy(both_NT).to(self._device),
-                draw.rate_hz,
-                torch.from_numpy(mixture_NV).repeat(2, 1).to(self._device),
-            )
+            features_ND = self.model(both_NT, draw.drawn.rate_hz, mixture_NV.repeat(2, 1))
             z_ND = self.model.project(features_ND)
         loss = losses.nt_xent(z_ND, self.config.temperature)
         return {"loss": loss, "chance": torch.tensor(math.log(len(z_ND) - 1)), "found": _found(z_ND.detach())}

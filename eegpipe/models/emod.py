@@ -25,6 +25,7 @@ from torch.utils.checkpoint import checkpoint
 from eegpipe import losses_affect
 from eegpipe.affect import LIMIT
 from eegpipe.affect_sampler import RegionSampler, region_of
+from eegpipe.ahead import Prepared
 from eegpipe.augment import FOR_VIEWS, ONE_OF_SIX, augment
 from eegpipe.channels import channel_id
 from eegpipe.errors import DataProblem, UsageProblem
@@ -136,6 +137,8 @@ class Emod(nn.Module):
     Stages, in order: :meth:`tokenise`, the blocks (:meth:`encode` runs both), :meth:`pool`, :meth:`project`. Windows do
     not meet before the head's batch norm, so they may pass the encoder in any division.
     """
+
+    layers_in = "mix"  # what :mod:`eegpipe.compiled` compiles
 
     def __init__(self, config: EmodConfig) -> None:
         super().__init__()
@@ -310,17 +313,26 @@ class EmodObjective:
         self._seed, self._device = seed, device
         self._at_once, self._recompute = windows_at_once, recompute
 
-    def __call__(self, number: int) -> dict[str, Tensor]:
+    def prepare(self, number: int) -> Prepared:
+        """The ``number``-th draw: of each data set its windows (B, C, T) and the rows of their channels in the table,
+        (B, C); with two views all first ones, then all second ones."""
+        rows_of = self._sampler.draw(number)
+        tensors = [one for index, rows in enumerate(rows_of) for one in self._windows(index, rows, number)]
+        return Prepared(tuple(tensors), rows_of)
+
+    def __call__(self, number: int, prepared: Prepared | None = None) -> dict[str, Tensor]:
         """The terms of the ``number``-th draw, scalars: ``loss``; ``contrast_<data set>``, its mean over the anchors of
         each; ``contrast_chance``, the mean over anchors when all embeddings are alike; ``contrast_floor``, the mean
-        that no network can go below."""
-        views = 2 if self.config.contrast == "augmentation" else 1
+        that no network can go below. ``prepared``: the draw, on the device."""
+        draw = prepared or self.prepare(number).on(self._device)
+        rows_of = draw.drawn
+        views = self._views
         devices = [] if torch.device(self._device).type == "cpu" else [torch.device(self._device)]
-        rows_of = self._sampler.draw(number)
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(crc32(f"{self._seed} {number}".encode()))
+            pairs = zip(draw.tensors[::2], draw.tensors[1::2], strict=True)
             # (view, row): all data sets' first views, then all second views.
-            z = torch.cat([self._embed(index, rows, number, views) for index, rows in enumerate(rows_of)], dim=1)
+            z = torch.cat([self._embed(index, x, ids) for index, (x, ids) in enumerate(pairs)], dim=1)
         names = [segments.dataset for segments in self._sources]
         owner = torch.arange(len(names), device=self._device).repeat_interleave(len(rows_of[0]))
         if views == 2:
@@ -340,18 +352,25 @@ class EmodObjective:
         pairs = zip(self._sources, self._sampler.draw(number), strict=True)
         return {segments.dataset: segments.describe(rows) for segments, rows in pairs}
 
-    def _embed(self, index: int, rows: np.ndarray, number: int, views: int) -> Tensor:
-        """Embeddings of the rows of one data set, (view, row, D)."""
+    @property
+    def _views(self) -> int:
+        return 2 if self.config.contrast == "augmentation" else 1
+
+    def _windows(self, index: int, rows: np.ndarray, number: int) -> tuple[Tensor, Tensor]:
+        """Windows of one data set, augmented as asked for, and the rows of their channels in the table."""
         segments = self._sources[index]
         x_BCT = np.asarray(segments.eeg[rows], dtype=np.float32)
         ids_BC = np.tile(self._ids[index], (len(rows), 1))
         rng = np.random.default_rng([self._seed, number, crc32(segments.dataset.encode()), 1])
-        if views == 2:
+        if self._views == 2:
             both = [augment(x_BCT, ids_BC, FOR_VIEWS, rng) for _ in range(2)]
             x_BCT, ids_BC = (np.concatenate(parts) for parts in zip(*both, strict=True))
         elif self.config.augmentation == "one of six":
             x_BCT, ids_BC = augment(x_BCT, ids_BC, ONE_OF_SIX, rng)
-        x, ids = torch.from_numpy(x_BCT).to(self._device), torch.from_numpy(ids_BC).to(self._device)
+        return torch.from_numpy(x_BCT), torch.from_numpy(ids_BC)
+
+    def _embed(self, index: int, x: Tensor, ids: Tensor) -> Tensor:
+        """Embeddings of the windows of one data set, (view, row, D)."""
         at_once = self._at_once or len(x)
         pooled = torch.cat(
             [
@@ -359,7 +378,7 @@ class EmodObjective:
                 for piece in zip(x.split(at_once), ids.split(at_once), strict=True)
             ]
         )
-        return self.model.project(pooled, self.config.batch_norm_windows or 0).unflatten(0, (views, -1))
+        return self.model.project(pooled, self.config.batch_norm_windows or 0).unflatten(0, (self._views, -1))
 
     def _pool(self, x_BCT: Tensor, ids_BC: Tensor, tokens: int) -> Tensor:
         def after_branches(both_BCME: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from eegpipe import losses
+from eegpipe.ahead import Prepared
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.loader import Segments
 from eegpipe.models.mdjpt_transformer import positions, transformer_block
@@ -284,6 +285,8 @@ class Mdjpt(nn.Module):
         Channels of the input: the montage's 60.
     """
 
+    layers_in = "_embed_rows"  # what :mod:`eegpipe.compiled` compiles
+
     def __init__(self, config: MdjptConfig, *, channels: int = len(MONTAGE)) -> None:
         super().__init__()
         self.config = config = config.resolved()
@@ -467,13 +470,19 @@ class MdjptObjective:
         )
         self._windows = [MontageWindows(segments, self.config.channel_ranking or "distance") for segments in sources]
 
-    def __call__(self, number: int) -> dict[str, Tensor]:
+    def prepare(self, number: int) -> Prepared:
+        """The ``number``-th draw: of each data set its windows, (B, C, T)."""
+        drawn = self._sampler.draw(number)
+        batches = zip(self._windows, drawn, strict=True)
+        return Prepared(tuple(torch.from_numpy(windows(np.concatenate(batch))) for windows, batch in batches), drawn)
+
+    def __call__(self, number: int, prepared: Prepared | None = None) -> dict[str, Tensor]:
         """The terms of the ``number``-th draw, scalars: ``loss``, ``isa``, ``cda``, ``isa_<data set>`` for each, and
-        ``isa_chance``, the ISA of embeddings that are all alike."""
+        ``isa_chance``, the ISA of embeddings that are all alike. ``prepared``: the draw, on the device."""
         latents, isa = [], {}
         chance = 0.0
-        for name, windows, batch in zip(self._names, self._windows, self._sampler.draw(number), strict=True):
-            x_BCT = torch.from_numpy(windows(np.concatenate(batch))).to(self._device)
+        draw = prepared or self.prepare(number).on(self._device)
+        for name, x_BCT in zip(self._names, draw.tensors, strict=True):
             output = self.model(x_BCT, groups=2)
             latents.append(output.latent)
             isa[f"isa_{name}"] = losses.nt_xent(output.z, self.config.temperature)

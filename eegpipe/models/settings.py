@@ -145,6 +145,7 @@ class PretrainSettings:
     gradient_clip: Annotated[float, Ge(0)] = 0.0  # largest norm of the gradient; 0: no clipping (code)
     # Of the network's products and convolutions; losses, norms, weights and optimiser stay in float32 (ours).
     precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False  # the layers by torch.compile, where there is a compiler (ours)
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""
