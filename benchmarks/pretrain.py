@@ -82,7 +82,8 @@ def compare(job: Job, whole: MethodParams, *, rival: bool) -> list[Row]:
     recompute = ", activations recomputed" if getattr(training, "recompute", False) else ""
     print(
         f"\n## {job.method}\n\n{ours.parameters:,} parameters, {ours.windows} {_unit(job)} a step{recompute}, "
-        f"{training.precision}{', compiled' if training.compile else ''}, {ours.flops / 1e9:,.0f} GFLOP a step in products and convolutions, "
+        f"{training.precision}{', compiled' if training.compile else ''}, "
+        f"{ours.flops / 1e9:,.0f} GFLOP a step in products and convolutions, "
         f"loss of the first step {ours.loss:.5f}, {ours.waiting:.2%} of the time for data, "
         f"ceiling {ours.ceiling / 1e9:.1f} GFLOP/s\n",
         flush=True,
