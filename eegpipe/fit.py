@@ -25,6 +25,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from eegpipe import progress
 from eegpipe.ahead import Ahead
 from eegpipe.compiled import compile_layers
+from eegpipe.embedded import Embedded
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.models.settings import PretrainSettings
 from eegpipe.precision import autocast
@@ -38,7 +39,8 @@ class Objective(Protocol):
 
     It may have more: ``steps_per_epoch``, what the method calls an epoch of these data; ``left_out``, segments that are
     never drawn; ``describe(number) -> dict``, for each data set the segments of a draw in words; ``prepare(number)``,
-    what a draw needs of the data (:class:`eegpipe.ahead.Prepared`), which may then follow the number in the call.
+    what a draw needs of the data (:class:`eegpipe.ahead.Prepared`), which may then follow the number in the call. For
+    global negatives, the two halves of the call: ``embed(number) -> Embedded``, ``contrast(several of them) -> terms``.
     """
 
     @property
@@ -103,6 +105,8 @@ def fit(
     device = next(model.parameters()).device
     if settings.compile:
         compile_layers(model, str(getattr(model, "layers_in", "forward")), device)
+    joined = settings.negatives == "global" and draws > 1
+    cast = partial(autocast, settings.precision, device)
     bar = progress.bar(title, settings.epochs * steps, done=len(log) * steps, silent=not group.leads)
     own_numbers = (
         number
@@ -111,9 +115,14 @@ def fit(
     )
     with (
         bar as advance,
-        _sharing(model, group, partial(autocast, settings.precision, device)) as share,
-        _computing(objective, own_numbers, device, ahead) as compute,
+        _sharing(model, group, cast) as share,
+        _computing(objective, joined, own_numbers, device, ahead) as compute,
     ):
+        gradients: Callable[[range, int], Iterator[tuple[range, dict[str, float]]]]
+        if joined:
+            gradients = partial(_gradients_of_all, objective, compute, cast, share, group)
+        else:
+            gradients = partial(_gradients_of_each, compute, cast, share)
         for epoch in range(len(log), settings.epochs):
             total: dict[str, float] = {}
             for parameters in optimiser.param_groups:
@@ -121,17 +130,10 @@ def fit(
             for step in range(steps):
                 optimiser.zero_grad()
                 first = (epoch * steps + step) * draws
-                own = []
-                for number in range(first + group.rank, first + draws, group.size):
-                    with autocast(settings.precision, device):
-                        terms = compute(number)
-                    (terms["loss"] / draws).backward()
-                    # After the gradient, because reading them waits for the device.
-                    own.append({name: term.item() for name, term in terms.items()})
-                    share.keep(own[-1])
-                for number, values in enumerate(share.together(own), first):
-                    _check_terms(values, objective, epoch, step, number)
-                    total = {name: total.get(name, 0.0) + value for name, value in values.items()}
+                numbers = range(first + group.rank, first + draws, group.size)
+                for drawn, values in gradients(numbers, draws):
+                    _check_terms(values, objective, epoch, step, drawn)
+                    total = {name: total.get(name, 0.0) + len(drawn) * value for name, value in values.items()}
                 _check_gradient(_clipped(model, settings.gradient_clip), objective, epoch, step, first, draws)
                 optimiser.step()
                 advance(note=", ".join(f"{name} {values[name]:.3f}" for name in shown if name in values))
@@ -157,16 +159,89 @@ def with_steps(settings: PretrainSettings, objective: Objective, title: str = "t
 
 @contextmanager
 def _computing(
-    objective: Objective, numbers: Iterator[int], device: torch.device, ahead: bool | None
-) -> Iterator[Callable[[int], dict[str, Tensor]]]:
-    """The objective, to be called with these numbers in this order."""
+    objective: Objective, joined: bool, numbers: Iterator[int], device: torch.device, ahead: bool | None
+) -> Iterator[Callable[[int], Any]]:
+    """The objective, or the half of it that embeds, to be called with these numbers in this order."""
+    compute: Callable[..., Any] = objective
+    if joined:
+        if not hasattr(objective, "embed"):
+            raise UsageProblem("negatives: global, but the method does not compare rows of different draws. Use local.")
+        compute = objective.embed
     prepare = getattr(objective, "prepare", None)
     if prepare is None or not (device.type == "cuda" if ahead is None else ahead):
-        yield objective
+        yield compute
         return
     with closing(Ahead(prepare, numbers, device)) as prepared:
-        given: Callable[..., dict[str, Tensor]] = objective
-        yield lambda number: given(number, next(prepared))
+        yield lambda number: compute(number, next(prepared))
+
+
+# -- gradients of a step: of every draw of its own, or of all together -------------------------------------------------
+
+
+def _gradients_of_each(
+    compute: Callable[[int], dict[str, Tensor]],
+    cast: Callable[[], torch.autocast],
+    share: _Alone | _Sharing,
+    numbers: range,
+    draws: int,
+) -> Iterator[tuple[range, dict[str, float]]]:
+    """The parameters get the mean gradient over the draws of the step. ``numbers``: those of this process. Yields the
+    terms of each draw, of all processes."""
+    own = []
+    for number in numbers:
+        with cast():
+            terms = compute(number)
+        share.passed()
+        (terms["loss"] / draws).backward()
+        # After the gradient, because reading them waits for the device.
+        own.append({name: term.item() for name, term in terms.items()})
+        share.keep(own[-1])
+    first = numbers.start // draws * draws
+    for number, values in enumerate(share.together(own), first):
+        yield range(number, number + 1), values
+
+
+def _gradients_of_all(
+    objective: Any,
+    embed: Callable[[int], Embedded],
+    cast: Callable[[], torch.autocast],
+    share: _Alone | _Sharing,
+    group: Group,
+    numbers: range,
+    draws: int,
+) -> Iterator[tuple[range, dict[str, float]]]:
+    """The parameters get the gradient of one contrast over the rows of all draws of the step. Yields its terms.
+
+    Every process takes the same contrast of all rows, and leads its gradient through the network for the rows of its
+    own draws. Until then it keeps the activations of these draws.
+    """
+    own = []
+    for number in numbers:
+        with cast():
+            own.append(embed(number))
+        share.passed()
+    parts = len(own[0].rows), len(own[0].facts)
+    everyones = group.gather_unlike([tensor for one in own for tensor in (*one.rows, *one.facts)])
+    # Process r has the draws r, r + size, ...
+    everybody = [
+        Embedded(tuple(tensors[at : at + parts[0]]), tuple(tensors[at + parts[0] : at + sum(parts)])).leaf()
+        for at in range(0, sum(parts) * len(own), sum(parts))
+        for tensors in everyones
+    ]
+    terms = objective.contrast(everybody)
+    terms["loss"].backward()
+    values = {name: term.item() for name, term in terms.items()}
+    for mine, leaves in zip(own, everybody[group.rank :: group.size], strict=True):
+        # A weight of 0 leaves a row without a gradient.
+        with_gradient = [pair for pair in zip(mine.rows, leaves.rows, strict=True) if pair[1].grad is not None]
+        torch.autograd.backward(
+            [row for row, _ in with_gradient],
+            [leaf.grad.to(row) for row, leaf in with_gradient],  # type: ignore[union-attr]
+        )
+        share.keep(values)
+    share.together([values] * len(own))
+    first = numbers.start // draws * draws
+    yield range(first, first + draws), values
 
 
 # -- several processes -------------------------------------------------------------------------------------------------
@@ -174,6 +249,9 @@ def _computing(
 
 class _Alone:
     """One process: gradients and statistics add up where they are."""
+
+    def passed(self) -> None:
+        pass
 
     def keep(self, values: dict[str, float]) -> None:
         pass
@@ -196,6 +274,7 @@ class _Sharing:
         self._norms = [module for module in norms if module.track_running_stats]
         self._handles = [norm.register_forward_pre_hook(self._see) for norm in self._norms]
         self._seen: list[tuple[_BatchNorm, Tensor]] | None = []
+        self._passed: list[list[tuple[_BatchNorm, Tensor]]] = []
         self._kept: list[list[Tensor]] = []
         self._before = self._statistics()
 
@@ -210,17 +289,24 @@ class _Sharing:
     def _statistics(self) -> list[Tensor]:
         return [buffer.clone() for norm in self._norms for buffer in norm.buffers()]
 
-    def keep(self, values: dict[str, float]) -> None:
-        """Take the gradients of one draw off the parameters."""
+    def passed(self) -> None:
+        """A draw has passed the network."""
         assert self._seen is not None
+        self._passed.append(self._seen)
+        self._seen = []
+
+    def keep(self, values: dict[str, float]) -> None:
+        """Take the gradients of one draw off the parameters; draws come in the order in which they have passed."""
+        seen = self._passed.pop(0)
         device = self._parameters[0].device
         there = torch.tensor([one.grad is not None for one in self._parameters], device=device)
         gradient = torch.cat(
             [(torch.zeros_like(one) if one.grad is None else one.grad).flatten() for one in self._parameters]
         )
         terms = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
-        self._kept.append([gradient, there, terms, *(input_ for _, input_ in self._seen)])
-        self._owners = [norm for norm, _ in self._seen]
+        self._kept.append([gradient, there, terms, *(input_ for _, input_ in seen)])
+        self._owners = [norm for norm, _ in seen]
+        # What recomputation sends through the network again was seen before.
         self._seen = []
         for parameter in self._parameters:
             parameter.grad = None
@@ -277,12 +363,13 @@ def _sharing(model: nn.Module, group: Group, precision: Callable[[], torch.autoc
 _CURE = "lower learning_rate, or set gradient_clip (1.0 is a usual value)."
 
 
-def _check_terms(values: dict[str, float], objective: Objective, epoch: int, step: int, number: int) -> None:
+def _check_terms(values: dict[str, float], objective: Objective, epoch: int, step: int, drawn: range) -> None:
     bad = [name for name, value in values.items() if not np.isfinite(value)]
     if bad:
+        which = ", ".join(f"draw {number}{_drawn(objective, number, bad)}" for number in drawn)
         raise DataProblem(
             f"pre-training, epoch {epoch + 1}, step {step + 1}",
-            f"{', '.join(f'{name} = {values[name]}' for name in bad)} in draw {number}{_drawn(objective, number, bad)}",
+            f"{', '.join(f'{name} = {values[name]}' for name in bad)} in {which}",
             "finite losses (a term that ends in the name of a data set belongs to it)",
             f"Look at that data set's segments, {_CURE}",
         )

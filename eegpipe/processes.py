@@ -9,6 +9,7 @@ once, by the process that failed first, and every exit code says that it went wr
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -88,6 +89,26 @@ class Group:
                 ]
             )
         return result
+
+    def gather_unlike(self, tensors: Sequence[Tensor]) -> list[list[Tensor]]:
+        """:meth:`gather` of float tensors whose shapes differ from process to process."""
+        import torch
+        from torch import distributed
+
+        if self.size == 1:
+            return [list(tensors)]
+        shapes: list[Any] = [None] * self.size
+        with _reaching_the_others():
+            distributed.all_gather_object(shapes, [tuple(tensor.shape) for tensor in tensors])
+        counts = [[math.prod(shape) for shape in own] for own in shapes]
+        flat = torch.cat([tensor.detach().flatten().float() for tensor in tensors])
+        padded = torch.zeros(max(map(sum, counts)), device=flat.device)
+        padded[: len(flat)] = flat
+        everyones = [own[0][: sum(count)] for own, count in zip(self.gather([padded]), counts, strict=True)]
+        return [
+            [piece.view(shape) for piece, shape in zip(one.split(count), own, strict=True)]
+            for one, count, own in zip(everyones, counts, shapes, strict=True)
+        ]
 
     def from_first(self, content: bytes | None) -> bytes | None:
         """What the first process gives; what the others give does not matter."""

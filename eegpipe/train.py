@@ -51,6 +51,7 @@ _CODE = (
     "eegpipe.train",
     "eegpipe.fit",
     "eegpipe.ahead",
+    "eegpipe.embedded",
     "eegpipe.precision",
     "eegpipe.methods",
     "eegpipe.losses",

@@ -600,7 +600,8 @@ class TestObjective:
         for variant in ("described", "released"):
             objective = EmodObjective([data], replace(TINY, variant=variant, d_max=5.0), seed=0)
             drawn = objective._sources[0]
-            weights[variant] = objective._weights([np.array([0, 1])])[0, 1].item()
+            affect = np.stack([drawn.valence, drawn.arousal], axis=1)
+            weights[variant] = objective._weights(affect[:2])[0, 1].item()
             assert (drawn.valence is data.valence) is (variant == "described")
         assert weights["described"] == pytest.approx(1 - 2.7 / 5)
         assert weights["released"] == pytest.approx(1 - 3 / 5)

@@ -55,7 +55,8 @@ def alone(tmp_path_factory) -> Path:
 
 
 def test_two_processes_write_the_bytes_of_one(alone, tmp_path):
-    """Weights, statistics of batch norms, losses, curve: of every method, with dropout, in both precisions."""
+    """Weights, statistics of batch norms, losses, curve: of every method, with dropout, in both precisions, with the
+    negatives of a draw and of all."""
     made = ran(*TORCHRUN, SCRIPT, "all", tmp_path)
     assert made.returncode == 0, made.stderr
     assert contents(tmp_path) == contents(alone)

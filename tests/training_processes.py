@@ -27,6 +27,7 @@ SHARED = {
     name: replace(settings, epochs=2, steps_per_epoch=2, draws_per_step=2 * COUNT)
     for name, settings in TRAINING.items()
 }
+SHARED |= {f"{name} global": replace(SHARED[name], negatives="global") for name in TRAINING}
 SHARED["emod bfloat16"] = replace(SHARED["emod"], precision="bfloat16")
 
 

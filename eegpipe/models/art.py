@@ -23,6 +23,7 @@ from torch.nn import functional
 from eegpipe import losses
 from eegpipe.ahead import Prepared
 from eegpipe.crops import CropSampler, Source, resized_crop
+from eegpipe.embedded import Embedded, pairs_of
 from eegpipe.errors import UsageProblem
 from eegpipe.loader import Segments, some
 from eegpipe.models.art_settings import ArtConfig
@@ -344,6 +345,10 @@ class ArtObjective:
         """The terms of the ``number``-th draw, scalars: ``loss``; ``chance``, the loss where all embeddings are alike;
         ``found``, the share of crops whose nearest other crop is their partner. ``prepared``: the draw, on the
         device."""
+        return self.contrast([self.embed(number, prepared)])
+
+    def embed(self, number: int, prepared: Prepared | None = None) -> Embedded:
+        """The ``number``-th draw through the network: unit rows of all first crops, then of all second ones."""
         draw = prepared or self.prepare(number).on(self._device)
         x_NT, mixture_NV, start_2N, length_2N = draw.tensors
         both_NT = torch.cat([resized_crop(x_NT, *one) for one in zip(start_2N, length_2N, strict=True)])
@@ -352,7 +357,11 @@ class ArtObjective:
             # Dropout too is a function of the seed and the number.
             torch.manual_seed(int(np.random.SeedSequence([self._seed, number]).generate_state(1, np.uint64)[0] >> 1))
             features_ND = self.model(both_NT, draw.drawn.rate_hz, mixture_NV.repeat(2, 1))
-            z_ND = self.model.project(features_ND)
+            return Embedded((self.model.project(features_ND),))
+
+    def contrast(self, draws: Sequence[Embedded]) -> dict[str, Tensor]:
+        """The terms of draws whose crops are each other's negatives."""
+        z_ND = pairs_of([draw.rows[0] for draw in draws])
         loss = losses.nt_xent(z_ND, self.config.temperature)
         return {"loss": loss, "chance": torch.tensor(math.log(len(z_ND) - 1)), "found": _found(z_ND.detach())}
 

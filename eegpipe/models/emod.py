@@ -28,6 +28,7 @@ from eegpipe.affect_sampler import RegionSampler, region_of
 from eegpipe.ahead import Prepared
 from eegpipe.augment import FOR_VIEWS, ONE_OF_SIX, augment
 from eegpipe.channels import channel_id
+from eegpipe.embedded import Embedded
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.loader import Segments
 from eegpipe.models.emod_settings import EmodConfig
@@ -324,26 +325,39 @@ class EmodObjective:
         """The terms of the ``number``-th draw, scalars: ``loss``; ``contrast_<data set>``, its mean over the anchors of
         each; ``contrast_chance``, the mean over anchors when all embeddings are alike; ``contrast_floor``, the mean
         that no network can go below. ``prepared``: the draw, on the device."""
+        return self.contrast([self.embed(number, prepared)])
+
+    def embed(self, number: int, prepared: Prepared | None = None) -> Embedded:
+        """The ``number``-th draw through the network: unit rows (view, row, D), data set after data set. Facts: the
+        number of the data set and valence and arousal of each row, (row, 3)."""
         draw = prepared or self.prepare(number).on(self._device)
-        rows_of = draw.drawn
-        views = self._views
         devices = [] if torch.device(self._device).type == "cpu" else [torch.device(self._device)]
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(crc32(f"{self._seed} {number}".encode()))
             pairs = zip(draw.tensors[::2], draw.tensors[1::2], strict=True)
             # (view, row): all data sets' first views, then all second views.
-            z = torch.cat([self._embed(index, x, ids) for index, (x, ids) in enumerate(pairs)], dim=1)
-        names = [segments.dataset for segments in self._sources]
-        owner = torch.arange(len(names), device=self._device).repeat_interleave(len(rows_of[0]))
-        if views == 2:
-            weight = losses_affect.same_class(torch.arange(z.shape[1], device=self._device).repeat(2))
+            z_VRD = torch.cat([self._embed(index, x, ids) for index, (x, ids) in enumerate(pairs)], dim=1)
+        facts_R3 = [
+            np.stack([np.full(len(rows), index, np.float32), segments.valence[rows], segments.arousal[rows]], axis=1)
+            for index, (segments, rows) in enumerate(zip(self._sources, draw.drawn, strict=True))
+        ]
+        return Embedded((z_VRD,), (torch.from_numpy(np.concatenate(facts_R3, dtype=np.float32)),))
+
+    def contrast(self, draws: Sequence[Embedded]) -> dict[str, Tensor]:
+        """The terms of draws whose segments are compared with each other."""
+        z_VRD = torch.cat([draw.rows[0] for draw in draws], dim=1)
+        facts_R3 = torch.cat([draw.facts[0] for draw in draws])
+        owner = facts_R3[:, 0].to(self._device)
+        if self._views == 2:
+            weight = losses_affect.same_class(torch.arange(z_VRD.shape[1], device=self._device).repeat(2))
             owner = owner.repeat(2)
         else:
-            weight = self._weights(rows_of)
-        anchors = losses_affect.weighted_contrast(z.flatten(0, 1), weight, self.config.temperature)
+            weight = self._weights(facts_R3[:, 1:].cpu().numpy())
+        anchors = losses_affect.weighted_contrast(z_VRD.flatten(0, 1), weight, self.config.temperature)
         loss = anchors.mean() if self.config.reduction == "mean" else anchors.sum()
         chance = math.log(len(anchors) - 1) * (weight.sum(dim=1) >= losses_affect.LEAST_WEIGHT).float().mean()
-        terms = {f"contrast_{name}": anchors[owner == index].mean() for index, name in enumerate(names)}
+        names = enumerate(segments.dataset for segments in self._sources)
+        terms = {f"contrast_{name}": anchors[owner == index].mean() for index, name in names}
         floor = losses_affect.contrast_floor(weight).mean()
         return {"loss": loss, **terms, "contrast_chance": chance, "contrast_floor": floor}
 
@@ -390,17 +404,13 @@ class EmodObjective:
             return checkpoint(after_branches, both_BCME, use_reentrant=False)
         return after_branches(both_BCME)
 
-    def _weights(self, rows_of: Sequence[np.ndarray]) -> Tensor:
-        """Targets between all rows of a draw."""
-        pairs = list(zip(self._sources, rows_of, strict=True))
-        valence = np.concatenate([segments.valence[rows] for segments, rows in pairs])
-        arousal = np.concatenate([segments.arousal[rows] for segments, rows in pairs])
+    def _weights(self, affect_R2: np.ndarray) -> Tensor:
+        """Targets between all rows, from their valence and arousal."""
         if self.config.contrast == "hard":
-            return losses_affect.same_class(torch.from_numpy(region_of(valence, arousal)).to(self._device))
-        affect = np.stack([valence, arousal], axis=1)
+            return losses_affect.same_class(torch.from_numpy(region_of(*affect_R2.T)).to(self._device))
         if self.config.affect_steps == "integers":
-            affect = np.floor(affect + LIMIT) - LIMIT
-        return losses_affect.nearness(torch.from_numpy(affect.astype(np.float32)).to(self._device), self._d_max)
+            affect_R2 = np.floor(affect_R2 + LIMIT) - LIMIT
+        return losses_affect.nearness(torch.from_numpy(affect_R2.astype(np.float32)).to(self._device), self._d_max)
 
     @property
     def _d_max(self) -> float:

@@ -24,6 +24,7 @@ from torch.utils.checkpoint import checkpoint
 
 from eegpipe import losses
 from eegpipe.ahead import Prepared
+from eegpipe.embedded import Embedded, pairs_of
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.loader import Segments
 from eegpipe.models.mdjpt_transformer import positions, transformer_block
@@ -479,18 +480,29 @@ class MdjptObjective:
     def __call__(self, number: int, prepared: Prepared | None = None) -> dict[str, Tensor]:
         """The terms of the ``number``-th draw, scalars: ``loss``, ``isa``, ``cda``, ``isa_<data set>`` for each, and
         ``isa_chance``, the ISA of embeddings that are all alike. ``prepared``: the draw, on the device."""
-        latents, isa = [], {}
-        chance = 0.0
+        return self.contrast([self.embed(number, prepared)])
+
+    def embed(self, number: int, prepared: Prepared | None = None) -> Embedded:
+        """The ``number``-th draw through the network: unit rows of each data set, and CDA."""
         draw = prepared or self.prepare(number).on(self._device)
-        for name, x_BCT in zip(self._names, draw.tensors, strict=True):
-            output = self.model(x_BCT, groups=2)
-            latents.append(output.latent)
-            isa[f"isa_{name}"] = losses.nt_xent(output.z, self.config.temperature)
-            chance += math.log(len(x_BCT) - 1)
-        total_isa = torch.stack(list(isa.values())).sum()
+        outputs = [self.model(x_BCT, groups=2) for x_BCT in draw.tensors]
         cda = losses.cda(
-            latents, kind=self.config.cda_covariance or "true", diagonal=self.config.cda_diagonal or "kept"
+            [output.latent for output in outputs],
+            kind=self.config.cda_covariance or "true",
+            diagonal=self.config.cda_diagonal or "kept",
         )
+        return Embedded((*(output.z for output in outputs), cda))
+
+    def contrast(self, draws: Sequence[Embedded]) -> dict[str, Tensor]:
+        """The terms of draws whose windows are each other's negatives, data set by data set; of CDA the mean."""
+        isa = {}
+        chance = 0.0
+        for index, name in enumerate(self._names):
+            z_ND = pairs_of([draw.rows[index] for draw in draws])
+            isa[f"isa_{name}"] = losses.nt_xent(z_ND, self.config.temperature)
+            chance += math.log(len(z_ND) - 1)
+        total_isa = torch.stack(list(isa.values())).sum()
+        cda = torch.stack([draw.rows[-1] for draw in draws]).mean()
         loss = self.config.isa_weight * total_isa + self.cda_lambda * cda
         return {"loss": loss, "isa": total_isa, "cda": cda, **isa, "isa_chance": torch.tensor(chance)}
 

@@ -136,6 +136,9 @@ class PretrainSettings:
     # epoch of these data, where it says so.
     steps_per_epoch: Count | None = 1024
     draws_per_step: Count = 1  # batches whose gradients are averaged before a step
+    # What a row is told from: "local": the other rows of its draw (codes); "global": of all draws of the step, whatever
+    # the number of processes that share them.
+    negatives: Literal["local", "global"] = "local"
     optimiser: Literal["adam", "adamw"] = "adam"  # (paper, code)
     learning_rate: Annotated[float, Gt(0)] = 5e-4  # of the first epoch (paper, code)
     # "cosine": falls to final_learning_rate, epoch by epoch, and would reach it in the epoch after the last.
