@@ -101,7 +101,7 @@ class Group:
         with _reaching_the_others():
             distributed.all_gather_object(shapes, [tuple(tensor.shape) for tensor in tensors])
         counts = [[math.prod(shape) for shape in own] for own in shapes]
-        flat = torch.cat([tensor.detach().flatten().float() for tensor in tensors])
+        flat = torch.cat([tensor.detach().flatten().float().to(self.device) for tensor in tensors])
         padded = torch.zeros(max(map(sum, counts)), device=flat.device)
         padded[: len(flat)] = flat
         everyones = [own[0][: sum(count)] for own, count in zip(self.gather([padded]), counts, strict=True)]
