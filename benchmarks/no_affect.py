@@ -2,10 +2,12 @@
 
     python benchmarks/no_affect.py [--worlds 4] [--to-leak] [--networks] [--only METHOD ...] [--cache FOLDER]
                                    [--json FILE] [--figure FILE]
+    python benchmarks/no_affect.py --every [--worlds 4] ...
 
-Each world is one simulation of SEED (other people, other clips), once with and once without affect, all else the same;
-it passes the whole way from vendor files to metrics. Encoders are those of the project: run `dvc repro` first. A study
-that was interrupted goes on when it is started again. docs/evaluation.md has the result.
+Each world is one simulation (other people, other clips), once with and once without affect, all else the same; it
+passes the whole way from vendor files to metrics. Without ``--every`` it is one of SEED under the protocols that most
+people use; with it, smaller ones of three data sets under every protocol. Encoders are those of the project: run
+`dvc repro` first. A study that was interrupted goes on when it is started again. docs/evaluation.md has the results.
 """
 
 from __future__ import annotations
@@ -14,14 +16,15 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from measure import end_cleanly, print_machine, table
-from no_affect_figure import figure
+from no_affect_figure import figure, panels
+from no_affect_plans import EVERY, METHODS, NETWORKS, SLOWEST, Plan, Study, World, usual
 from scipy import stats
 
 from eegpipe import datasets, forked
@@ -32,57 +35,42 @@ from eegpipe.errors import UsageProblem
 from eegpipe.evaluate import evaluate
 from eegpipe.finetune import SUFFIX, FineTuner, fine_tuner
 from eegpipe.fingerprint import code_digest, digest, file_digest, imported_modules
-from eegpipe.loader import load
+from eegpipe.loader import Segments, load
+from eegpipe.models.art_settings import FineTuneSettings
+from eegpipe.models.emod_settings import EmodFineTuning
 from eegpipe.params import Params
+from eegpipe.protocols import PROTOCOLS, NotApplicable, SplitSettings, shuffled
 from eegpipe.segment import segment_dataset
 from eegpipe.simulate import SimulateSettings, simulate
-from eegpipe.splits import make
+from eegpipe.splits import Split, make
 from eegpipe.terminal import exit_code, print_outcomes
 from eegpipe.train import Encoder, load_pretrained
 
 ROOT = Path(__file__).resolve().parents[1]
-TARGET = "seed"
-LEAK_FREE = ("fewshot_subject_stimulus", "kfold_subject_stimulus", "zeroshot_subject_stimulus")
-LEAKING = ("fewshot_subject", "zeroshot_subject", "art_within")
-METHODS = ("de_linear", "de", "de_lstm", "mdjpt", "emod", "emod_finetuned", "art", "art_finetuned")
-NETWORKS = ("eegnet", "shallow", "deep4")
-SLOWEST = "eegconformer"  # only where asked for: minutes for each training
-# `--to-leak` plants what can leak, stronger than in the demo: clips whose power differs whatever their label, trials
-# that differ for no reason. Affect, where it is planted, has to be found beside it.
-TO_LEAK = {"clip_size": 2.5, "wander_size": 2.0, "affect_size": 3.0}
 CONFIDENCE = 0.95
-_FIRST_SEED = 101  # not that of the pipeline, whose results chose the demo's settings
 _WHICH = f"of {', '.join(METHODS)} (the default), {', '.join(NETWORKS)}, {SLOWEST}"
 _ROUNDED = 1e-5  # scores are stored with six digits
 _NO_EFFECT = ("eegpipe.__init__", "eegpipe.errors", "eegpipe.forked", "eegpipe.parallel", "eegpipe.progress")
+_OF_NETWORKS = "networks"  # the store that networks on raw windows read, where it is no other method's
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What of the pipeline's evaluation a method goes through here, for the sake of time."""
+class Score:
+    """Balanced accuracy of segments in one world, and what the split says of itself."""
 
-    protocols: tuple[str, ...] = (*LEAK_FREE, *LEAKING)
-    groups: int = 3
-    subject_folds: int = 2
-
-
-# Where every fold trains a whole network: EMOD with its largest training parts and one leak of each kind; networks on
-# raw windows with one training group, on short windows and for 100 steps of 16.
-PLANS = {
-    "emod_finetuned": Plan(("kfold_subject_stimulus", "fewshot_subject", "art_within")),
-    **dict.fromkeys((*NETWORKS, SLOWEST), Plan(("fewshot_subject_stimulus", "fewshot_subject"), groups=1)),
-}
-_WINDOWING_OF_NETWORKS = "art"
-_OF_NETWORKS = {"batch": 16, "epochs": 5, "least_steps": 100}
+    value: float
+    leak_free: bool
+    chance: float
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method under one protocol over all worlds; balanced accuracy of segments, chance is the same everywhere.
+    """One method under one protocol over all worlds; balanced accuracy of segments.
 
     low, high : ends of the interval of Student's t over worlds; ``rise``: with affect minus without, world by world
     """
 
+    dataset: str
     method: str
     protocol: str
     leak_free: bool
@@ -101,19 +89,33 @@ class Row:
         return self.without_low - _ROUNDED <= self.chance <= self.without_high + _ROUNDED
 
 
-def rows_of(scores: Mapping[str, Mapping[str, Mapping[bool, Sequence[float]]]], chance: float) -> list[Row]:
-    """``scores``: method -> protocol -> affect -> one score a world, in the same order."""
+Scores = dict[tuple[str, str, str], dict[bool, list[Score]]]  # data set, method, protocol -> affect -> one a world
+
+
+def rows_of(scores: Scores) -> list[Row]:
+    """What is leak free first, then in the order of data sets and protocols."""
     rows = []
-    for protocol in (*LEAK_FREE, *LEAKING):
-        for method, of_protocol in scores.items():
-            if protocol not in of_protocol:
-                continue
-            without, planted = (np.array(of_protocol[protocol][affect]) for affect in (False, True))
-            mean, low, high = interval(without)
-            rise = interval(planted - without)
-            free = protocol in LEAK_FREE
-            rows.append(Row(method, protocol, free, chance, mean, low, high, float(planted.mean()), *rise))
-    return rows
+    for (dataset, method, protocol), both in scores.items():
+        without, planted = (np.array([score.value for score in both[affect]]) for affect in (False, True))
+        first = both[False][0]
+        mean, low, high = interval(without)
+        rise = interval(planted - without)
+        rows.append(
+            Row(
+                dataset,
+                method,
+                protocol,
+                first.leak_free,
+                first.chance,
+                mean,
+                low,
+                high,
+                float(planted.mean()),
+                *rise,
+            )
+        )
+    order = [*dict.fromkeys(row.dataset for row in rows), *PROTOCOLS]
+    return sorted(rows, key=lambda row: (not row.leak_free, order.index(row.dataset), order.index(row.protocol)))
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:
@@ -125,119 +127,155 @@ def interval(values: np.ndarray) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def prepare(wanted: SimulateSettings, params: Params, folder: Path) -> dict[str, Path]:
+def prepare(dataset: str, wanted: SimulateSettings, params: Params, study: Study, folder: Path) -> dict[str, Path]:
     """The segment store of each windowing; each step brings what is there up to date."""
     raw, done = folder / "raw", folder / "raw.json"
     mark = digest(asdict(wanted), code_digest(*imported_modules("eegpipe.simulate", without=_NO_EFFECT)))
     if not done.is_file() or done.read_text(encoding="utf-8") != mark:
         shutil.rmtree(raw, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
-        simulate(TARGET, raw, wanted, truth=folder / "truth")
+        simulate(dataset, raw, wanted, truth=folder / "truth")
         done.write_text(mark, encoding="utf-8")
+    clean = params.clean if study.ica else replace(params.clean, ica=replace(params.clean.ica, enabled=False))
     for outcomes in (
-        convert(datasets.at(TARGET, raw), str(raw), folder / "bids"),
-        clean_dataset(folder / "bids", folder / "clean", params.clean),
+        convert(datasets.at(dataset, raw), str(raw), folder / "bids"),
+        clean_dataset(folder / "bids", folder / "clean", clean),
     ):
         if print_outcomes(outcomes, allow_partial=False):
             raise UsageProblem(f"{folder}: a recording failed. See above.")
+    windowings = {name: (name, params.windowing[name][params.size]) for name in params.windowings}
+    if study.short:
+        windowings[_OF_NETWORKS] = ("art", replace(windowings["art"][1], **study.short))
     stores = {}
-    for windowing in params.windowings:
-        stores[windowing] = folder / f"{windowing}.zarr"
-        settings = params.windowing[windowing][params.size]
-        segment_dataset(folder / "clean", stores[windowing], windowing=windowing, settings=settings)
+    for name, (windowing, settings) in windowings.items():
+        stores[name] = folder / f"{name}.zarr"
+        segment_dataset(folder / "clean", stores[name], windowing=windowing, settings=settings)
     return stores
 
 
-def score(method: str, stores: Mapping[str, Path], params: Params, models: Path, folder: Path) -> dict[str, float]:
-    """Protocol -> balanced accuracy, remembered under the digest of all that it depends on."""
+def score(
+    method: str, world: World, study: Study, stores: Mapping[str, Path], params: Params, models: Path, folder: Path
+) -> dict[str, Score]:
+    """Protocol -> score, remembered under the digest of all that it depends on."""
     family = method.removesuffix(SUFFIX)
     frozen = family in params.methods
     baseline = params.baseline[params.size]
     store = stores[family if frozen else params.windowings[0]]
     if method in (*NETWORKS, SLOWEST):
-        store = stores[_WINDOWING_OF_NETWORKS]
-        baseline = replace(baseline, raw=replace(baseline.raw, **_OF_NETWORKS))
+        store = stores[_OF_NETWORKS if study.short else "art"]
+        baseline = replace(baseline, raw=replace(baseline.raw, **study.networks))
     target = load(store)
-    plan = PLANS.get(method, Plan())
+    plan = study.plans.get(method, study.usual)
     split = replace(params.split, groups=plan.groups, subject_folds=plan.subject_folds)
+    splits = _splits(plan, world, target, split)
+    if not splits:
+        return {}
     settings = replace(params.evaluate[params.size], resamples=0)
     more: dict[str, Any] = {"baseline": baseline}
     weights = ""
     if frozen:
-        encoder = load_pretrained(models / family / TARGET)
-        weights = file_digest(models / family / TARGET / "weights.safetensors")
+        encoder = load_pretrained(models / family / world.encoders)
+        weights = file_digest(models / family / world.encoders / "weights.safetensors")
         tuned = method.endswith(SUFFIX)
-        more = {"tuner": _tuner(encoder, params)} if tuned else {"encoder": encoder}
+        more = {"tuner": _tuner(encoder, params, study)} if tuned else {"encoder": encoder}
     code = code_digest(*imported_modules("eegpipe.evaluate", "eegpipe.train", without=_NO_EFFECT))
     parts = [
-        plan.protocols,
+        [one.hash for one in splits],
         target.digest,
         weights,
-        asdict(split),
         asdict(settings),
-        asdict(params.art[params.size]),
-        asdict(params.emod[params.size]),
+        asdict(params.art[params.size].graph),
+        {"art": asdict(_art(params, study)), "emod": asdict(_emod(params, study))},
         asdict(baseline),
         code,
     ]
     known = folder / f"{method}-{digest(*parts)}.json"
-    if known.is_file():
-        return json.loads(known.read_text(encoding="utf-8"))
-    out = folder / f"{method}.out"
-    splits = [make(name, target, settings=split) for name in plan.protocols]
-    content = evaluate(
-        method,
-        target,
-        splits,
-        out / "metrics.json",
-        out,
-        settings=settings,
-        seed=params.seed,
-        workers=forked.cores(),
-        **more,
-    )
-    result = {name: entry["balanced_accuracy"]["value"] for name, entry in content["protocols"].items()}
-    beside = known.with_suffix(".part")
-    beside.write_text(json.dumps(result) + "\n", encoding="utf-8")
-    beside.replace(known)
-    return result
+    if not known.is_file():
+        out = folder / f"{method}.out"
+        content = evaluate(
+            method,
+            target,
+            splits,
+            out / "metrics.json",
+            out,
+            settings=settings,
+            seed=params.seed,
+            workers=forked.cores(),
+            **more,
+        )
+        found = {
+            name: asdict(Score(entry["balanced_accuracy"]["value"], entry["leak_free"], entry["chance"]["uniform"]))
+            for name, entry in content["protocols"].items()
+        }
+        _write(known, json.dumps(found) + "\n")
+    return {name: Score(**entry) for name, entry in json.loads(known.read_text(encoding="utf-8")).items()}
 
 
-def _tuner(encoder: Encoder, params: Params) -> FineTuner:
+def _splits(plan: Plan, world: World, target: Segments, settings: SplitSettings) -> list[Split]:
+    """Of the protocols that the data set can have those of world and plan, with as many folds as the plan allows."""
+    made = []
+    for name in world.protocols or PROTOCOLS:
+        if plan.protocols is not None and name not in plan.protocols:
+            continue
+        try:
+            split = make(name, target, settings=settings)
+        except NotApplicable:
+            continue
+        if split.leak_free or plan.leaking is None or name in plan.leaking:
+            chosen = set(shuffled((fold.name for fold in split.folds), "no affect", name)[: plan.most_folds])
+            made.append(replace(split, folds=tuple(fold for fold in split.folds if fold.name in chosen)))
+    return made
+
+
+def _emod(params: Params, study: Study) -> EmodFineTuning:
+    return replace(params.emod[params.size].finetune, **study.emod)
+
+
+def _art(params: Params, study: Study) -> FineTuneSettings:
+    return replace(params.art[params.size].finetune, **study.art)
+
+
+def _tuner(encoder: Encoder, params: Params, study: Study) -> FineTuner:
     if encoder.method.name == "emod":
-        return fine_tuner(encoder, settings=params.emod[params.size].finetune)
-    art = params.art[params.size]
-    return fine_tuner(encoder, settings=art.finetune, graph=art.graph)
+        return fine_tuner(encoder, settings=_emod(params, study))
+    return fine_tuner(encoder, settings=_art(params, study), graph=params.art[params.size].graph)
 
 
-def study(
-    worlds: int, methods: Sequence[str], params: Params, models: Path, cache: Path, sizes: Mapping[str, float]
-) -> list[Row]:
-    """World by world, so that an early end leaves all methods with equally many. ``sizes``: of what is planted, where
-    they are not those of the settings."""
-    scores: dict[str, dict[str, dict[bool, list[float]]]] = {method: {} for method in methods}
-    for number in range(worlds):
+def run_study(study: Study, count: int, methods: Sequence[str], params: Params, models: Path, cache: Path) -> list[Row]:
+    """World by world, so that an early end leaves all methods with equally many."""
+    scores: Scores = {}
+    for number in range(count):
         for affect in (False, True):
             start = time.perf_counter()
-            folder = cache / f"world-{number + 1}-{'affect' if affect else 'none'}{'-to-leak' if sizes else ''}"
-            planted: dict[str, Any] = {"seed": _FIRST_SEED + number, "affect": affect, **sizes}
-            stores = prepare(replace(params.simulate[TARGET], **planted), params, folder)
-            for method in methods:
-                for protocol, value in score(method, stores, params, models, folder).items():
-                    scores[method].setdefault(protocol, {True: [], False: []})[affect].append(value)
+            for world in study.worlds:
+                settings = replace(
+                    params.simulate.get(world.dataset, SimulateSettings()),
+                    **world.simulated,
+                    seed=study.first_seed + number,
+                    affect=affect,
+                )
+                kind = digest(asdict(settings), study.ica)[:12]
+                folder = cache / f"world-{number + 1}-{world.dataset}-{'affect' if affect else 'none'}-{kind}"
+                stores = prepare(world.dataset, settings, params, study, folder)
+                for method in methods:
+                    found = score(method, world, study, stores, params, models, folder)
+                    for protocol, value in found.items():
+                        both = scores.setdefault((world.dataset, method, protocol), {False: [], True: []})
+                        both[affect].append(value)
             spent = time.perf_counter() - start
-            print(f"world {number + 1} of {worlds}, affect {affect}: {spent:.0f} s", flush=True)
-    classes = 3  # of SEED
-    return rows_of(scores, 1 / classes)
+            print(f"world {number + 1} of {count}, affect {affect}: {spent:.0f} s", flush=True)
+    return rows_of(scores)
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """The table, and in words how many rows are as they should be."""
+    """The table, and in words how many rows are as they should be and which are not."""
     cells = [
         (
+            row.dataset,
             row.method,
             row.protocol,
             "yes" if row.leak_free else "no",
+            f"{row.chance:.3f}",
             f"{row.without:.3f}",
             f"{row.without_low:.3f} to {row.without_high:.3f}",
             f"{row.planted:.3f}",
@@ -246,19 +284,34 @@ def summary(rows: Sequence[Row]) -> str:
         )
         for row in rows
     ]
-    head = ("method", "protocol", "leak free", "no affect", "95 % interval", "affect", "rise", "95 % interval of it")
-    learning = [row for row in rows if row.method not in ("prior", "majority")]
-    free = [row for row in rows if row.leak_free]
-    leaking = [row for row in learning if not row.leak_free]
-    covered = sum(row.covers_chance for row in free)
-    above = sum(row.without_low > row.chance for row in leaking)
-    rising = sum(row.rise_low > 0 for row in learning if row.leak_free)
-    return (
-        table(head, cells)
-        + f"\n\nWithout affect: {covered} of {len(free)} leak-free rows cover chance; {above} of {len(leaking)} "
-        f"leaking rows of methods that learn lie above it. With affect {rising} of "
-        f"{sum(row.leak_free for row in learning)} leak-free rows of methods that learn rise."
+    head = (
+        "data set",
+        "method",
+        "protocol",
+        "leak free",
+        "chance",
+        "no affect",
+        "95 % interval",
+        "affect",
+        "rise",
+        "95 % interval of it",
     )
+    free = [row for row in rows if row.leak_free]
+    leaking = [row for row in rows if not row.leak_free]
+    text = (
+        f"\n\nWithout affect: {sum(row.covers_chance for row in free)} of {len(free)} leak-free rows cover chance; "
+        f"{sum(row.without_low > row.chance for row in leaking)} of {len(leaking)} leaking rows lie above it, "
+        f"{sum(row.without > row.chance for row in leaking)} by their mean. With affect "
+        f"{sum(row.rise_low > 0 for row in free)} of {len(free)} leak-free rows rise, "
+        f"{sum(row.rise > 0 for row in free)} by their mean."
+    )
+    for what, some in (
+        ("Leak free, chance not covered", [row for row in free if not row.covers_chance]),
+        ("Leaking, not above chance", [row for row in leaking if not row.without_low > row.chance]),
+        ("Leak free, not risen", [row for row in free if not row.rise_low > 0]),
+    ):
+        text += "".join(f"\n{what}: {row.method} on {row.dataset}, {row.protocol}." for row in some)
+    return table(head, cells) + text
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -266,24 +319,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     end_cleanly()
     params = settings_file.load(options.params)
-    for method in params.methods:
-        if not (options.models / method / TARGET / "manifest.json").is_file():
-            raise UsageProblem(f"{options.models / method / TARGET}: no encoder. Run `dvc repro` first.")
+    study = EVERY if options.every else usual(to_leak=options.to_leak)
+    _check_models(params.methods, study.worlds, options.models)
     print_machine()
-    sizes = TO_LEAK if options.to_leak else {}
-    chosen = options.only or (METHODS + NETWORKS if options.networks else METHODS)
-    rows = study(options.worlds, chosen, params, options.models, options.cache, sizes)
+    every = (*METHODS, *NETWORKS, SLOWEST)
+    chosen = options.only or (every if options.every else METHODS + NETWORKS if options.networks else METHODS)
+    rows = run_study(study, options.worlds, chosen, params, options.models, options.cache)
     print("\n" + summary(rows))
     if options.json:
         content = {
             "worlds": options.worlds,
             "confidence": CONFIDENCE,
-            "sizes": sizes,
+            "simulated": {world.dataset: world.simulated for world in study.worlds},
             "rows": [asdict(row) for row in rows],
         }
         _write(options.json, json.dumps(content, indent=1) + "\n")
     if options.figure:
-        _write(options.figure, figure(rows, options.worlds))
+        _write(options.figure, (panels if options.every else figure)(rows, options.worlds))
+
+
+def _check_models(methods: Iterable[str], worlds: Sequence[World], models: Path) -> None:
+    for target in dict.fromkeys(world.encoders for world in worlds):
+        for method in methods:
+            if not (models / method / target / "manifest.json").is_file():
+                cure = "Run `dvc repro` first" + (f", with {target} among the `targets`." if target != "seed" else ".")
+                raise UsageProblem(f"{models / method / target}: no encoder. {cure}")
 
 
 def _write(path: Path, content: str) -> None:
@@ -299,6 +359,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--to-leak", action="store_true", help="clips and trials that differ more, whatever their label"
     )
     parser.add_argument("--networks", action="store_true", help="also those on raw windows; needs eegpipe[baselines]")
+    parser.add_argument(
+        "--every",
+        action="store_true",
+        help="every protocol and every method, on smaller simulations of SEED, SEED-V and FACED that leak; needs "
+        "eegpipe[baselines] and encoders for the targets seed and faced",
+    )
     parser.add_argument("--only", nargs="+", choices=(*METHODS, *NETWORKS, SLOWEST), metavar="METHOD", help=_WHICH)
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml", metavar="FILE")
     parser.add_argument("--models", type=Path, default=ROOT / "models", metavar="FOLDER", help="of the pipeline")

@@ -1,14 +1,15 @@
-"""Scores without and with planted affect, one line a method and protocol, as an SVG that stands alone."""
+"""Scores without and with planted affect, one line a method and protocol, as SVGs that stand alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from eegpipe import svg
+from eegpipe import datasets, svg
 
 _STYLE = """<style>
-text{font:11px sans-serif;fill:#333}.head{font-weight:bold}.chance{stroke:#333;stroke-dasharray:4 3}
+text{font:11px sans-serif;fill:#333}.small{font-size:10px}.head{font-weight:bold}
+.chance{stroke:#333;stroke-dasharray:4 3}
 .grid{stroke:#e3e3e3}.paper{fill:#fff}.none{stroke:#777;fill:#fff;stroke-width:2}.planted{stroke:#00705a;fill:#00705a;stroke-width:2}
 .leak{stroke:#b0391e;fill:#fff;stroke-width:2}.rise{stroke:#00705a;stroke-width:1;stroke-dasharray:1 3}
 </style>"""
@@ -56,13 +57,74 @@ def figure(rows: Sequence[Any], worlds: int) -> str:
     return picture.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
 
 
-def _line(row: Any, scale: svg.Scale, y: float) -> list[str]:
+def _line(row: Any, scale: svg.Scale, y: float, left: float = 20, *, small: bool = False) -> list[str]:
     middle = y - 4
     style = "none" if row.leak_free else "leak"
-    parts = [svg.text(20, y, row.method)]
+    parts = [svg.text(left, y, row.method, style="small" if small else "")]
     parts.append(svg.line(scale(row.without), middle, scale(row.planted), middle, style="rise"))
     if row.without_low == row.without_low:
         parts.append(svg.line(scale(row.without_low), middle, scale(row.without_high), middle, style=style))
-    parts.append(svg.marker(scale(row.without), middle, 4, shape=0, style=style))
-    parts.append(svg.marker(scale(row.planted), middle, 3.5, shape=1, style="planted"))
+    radius = 3 if small else 4
+    parts.append(svg.marker(scale(row.without), middle, radius, shape=0, style=style))
+    parts.append(svg.marker(scale(row.planted), middle, radius - 0.5, shape=1, style="planted"))
+    return parts
+
+
+# -- a panel for each protocol -----------------------------------------------------------------------------------------
+
+_COLUMNS, _PANEL, _NAMES, _LINE = 4, 220.0, 84.0, 13.0
+
+
+def panels(rows: Sequence[Any], worlds: int) -> str:
+    """``rows``: of ``no_affect.py --every``. One panel for each data set and protocol, all with the same scale, leak
+    free first. Marks as in :func:`figure`."""
+    ends = [end for row in rows for end in (row.without_low, row.without_high, row.planted, row.chance)]
+    known = [end for end in ends if end == end]
+    low, high = min(0.0, *known), max(1.0, *known)
+    width = _COLUMNS * _PANEL + 10
+    parts: list[str] = []
+    y = 34.0
+    for heading, leak_free in (("Leak free", True), ("Leaking", False)):
+        groups: dict[tuple[str, str], list[Any]] = {}
+        for row in rows:
+            if row.leak_free is leak_free:
+                groups.setdefault((row.dataset, row.protocol), []).append(row)
+        if not groups:
+            continue
+        y += 20
+        parts.append(svg.text(10, y, heading, style="head"))
+        y += 8
+        several = list(groups.values())
+        for first in range(0, len(several), _COLUMNS):
+            some = several[first : first + _COLUMNS]
+            for column, of_panel in enumerate(some):
+                scale = svg.Scale(low, high, column * _PANEL + _NAMES + 12, (column + 1) * _PANEL - 4)
+                parts += _panel(of_panel, column * _PANEL + 10, y, scale)
+            y += 54 + _LINE * max(map(len, some))
+    head = [_STYLE, '<rect width="100%" height="100%" fill="#fff"/>']
+    head.append(svg.marker(14, 14, 4, shape=0, style="none"))
+    head.append(svg.text(24, 18, f"no affect planted, 95 % interval over {worlds} simulations"))
+    head.append(svg.marker(354, 14, 4, shape=1, style="planted"))
+    head.append(svg.text(364, 18, "the same simulations with affect; balanced accuracy; dashed line: chance"))
+    label = "Balanced accuracy without and with planted affect, a panel for each protocol"
+    return (
+        svg.picture(width, y + 6, head + parts, label=label).replace(
+            "<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1
+        )
+        + "\n"
+    )
+
+
+def _panel(rows: Sequence[Any], left: float, top: float, scale: svg.Scale) -> list[str]:
+    first = rows[0]
+    parts = [svg.text(left, top + 12, first.protocol, style="head small")]
+    name = datasets.get(first.dataset).title.split(":")[0]
+    parts.append(svg.text(left, top + 24, f"{name}, chance {first.chance:.2f}", style="small"))
+    bottom = top + 30 + _LINE * len(rows)
+    for tick in scale.ticks(4):
+        parts.append(svg.line(scale(tick), top + 27, scale(tick), bottom, style="grid"))
+        parts.append(svg.text(scale(tick), bottom + 11, f"{tick:g}", style="small", anchor="middle"))
+    parts.append(svg.line(scale(first.chance), top + 27, scale(first.chance), bottom, style="chance"))
+    for number, row in enumerate(rows, 1):
+        parts += _line(row, scale, top + 28 + _LINE * number, left, small=True)
     return parts

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import ClassVar
 from xml.etree import ElementTree
 
 import pytest
 
+from eegpipe.protocols import PROTOCOLS, SplitSettings
+
 from import_graph import ROOT
+from planted_segments import planted
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +25,11 @@ def modules():
     try:
         import no_affect
         import no_affect_figure
+        import no_affect_plans
 
         import pipeline
 
-        yield SimpleNamespace(pipeline=pipeline, study=no_affect, figure=no_affect_figure)
+        yield SimpleNamespace(pipeline=pipeline, study=no_affect, figure=no_affect_figure, plans=no_affect_plans)
     finally:
         sys.path.remove(folder)
 
@@ -93,23 +98,33 @@ def test_what_fails_is_shown_and_nothing_is_overwritten(modules, project, tmp_pa
 
 
 class TestWithoutAffect:
-    SCORES: ClassVar = {
-        "de": {
-            "fewshot_subject_stimulus": {False: [0.30, 0.34, 0.36], True: [0.50, 0.52, 0.58]},
-            "art_within": {False: [0.60, 0.62, 0.64], True: [0.80, 0.81, 0.82]},
-        },
-        "lucky": {"fewshot_subject_stimulus": {False: [0.40, 0.41, 0.42], True: [0.40, 0.42, 0.41]}},
-    }
+    # data set, method, protocol, whether it is leak free, one score a world without and with affect
+    SCORES: ClassVar = [
+        ("seed", "de", "art_within", False, [0.60, 0.62, 0.64], [0.80, 0.81, 0.82]),
+        ("seed", "de", "fewshot_subject_stimulus", True, [0.30, 0.34, 0.36], [0.50, 0.52, 0.58]),
+        ("seed", "lucky", "fewshot_subject_stimulus", True, [0.40, 0.41, 0.42], [0.40, 0.42, 0.41]),
+    ]
 
-    def test_rows(self, modules):
-        rows = modules.study.rows_of(self.SCORES, 1 / 3)
-        found = {(row.method, row.protocol): row for row in rows}
-        assert list(found) == [
+    @pytest.fixture
+    def rows(self, modules):
+        def scored(values, leak_free):
+            return [modules.study.Score(value, leak_free, 1 / 3) for value in values]
+
+        return modules.study.rows_of(
+            {
+                (dataset, method, protocol): {False: scored(without, free), True: scored(planted, free)}
+                for dataset, method, protocol, free, without, planted in self.SCORES
+            }
+        )
+
+    def test_rows(self, modules, rows):
+        # what is leak free first
+        assert [(row.method, row.protocol) for row in rows] == [
             ("de", "fewshot_subject_stimulus"),
             ("lucky", "fewshot_subject_stimulus"),
             ("de", "art_within"),
         ]
-        de, lucky, within = found.values()
+        de, lucky, within = rows
         assert de.covers_chance
         assert de.leak_free
         assert de.rise == pytest.approx(0.2)
@@ -120,13 +135,44 @@ class TestWithoutAffect:
         assert within.without_low > 1 / 3
         words = modules.study.summary(rows)
         assert "1 of 2 leak-free rows cover chance; 1 of 1" in words
-        assert "1 of 2 leak-free rows of methods that learn rise" in words
+        assert "1 of 2 leak-free rows rise, 1 by their mean" in words
+        assert "Leak free, chance not covered: lucky on seed, fewshot_subject_stimulus." in words
+        assert "Leaking, not above" not in words
 
-    def test_the_figure_is_a_picture(self, modules):
-        picture = modules.figure.figure(modules.study.rows_of(self.SCORES, 1 / 3), 3)
-        tree = ElementTree.fromstring(picture)
-        assert tree.tag.endswith("svg")
-        said = " ".join(element.text or "" for element in tree.iter() if element.tag.endswith("text"))
+    def test_the_figure_is_a_picture(self, modules, rows):
+        tree = ElementTree.fromstring(modules.figure.figure(rows, 3))
+        said = _words(tree)
         assert "leaks (same trials)" in said
         assert "lucky" in said
         assert "3 simulations" in said
+
+    def test_every_protocol_has_a_panel(self, modules, rows):
+        more = [*rows, replace(rows[0], dataset="faced", protocol="emod_faced_stimulus", chance=1 / 9)]
+        said = _words(ElementTree.fromstring(modules.figure.panels(more, 3)))
+        for words in ("fewshot_subject_stimulus", "emod_faced_stimulus", "FACED, chance 0.11", "Leaking", "lucky"):
+            assert words in said
+
+    def test_every_protocol_is_in_the_study_of_all(self, modules):
+        """Those that no world names by itself are SEED's, which has three sessions there."""
+        worlds = {world.dataset: world for world in modules.plans.EVERY.worlds}
+        assert worlds["seed"].protocols is None
+        assert worlds["seed"].simulated["sessions"] == 3
+        elsewhere = {name for world in worlds.values() for name in world.protocols or ()}
+        of_others = {name for name, plan in PROTOCOLS.items() if plan.draw in ("faced", "seed_v")}
+        assert of_others <= elsewhere
+
+    @pytest.mark.parametrize(("most", "expected"), [(None, 9), (4, 4)])
+    def test_a_plan_takes_some_folds(self, modules, most, expected):
+        target = planted("class", dataset="seed", subjects=3, clips=9, n_classes=3, channels=2)
+        plan = modules.plans.Plan(most_folds=most, leaking=())
+        world = modules.plans.World("seed", "seed", {}, ("loso_stimulus", "loso", "emod_seedv"))
+        (split,) = modules.study._splits(plan, world, target, SplitSettings())
+        assert split.protocol == "loso_stimulus"  # the others leak, or are another data set's
+        assert len(split.folds) == expected
+        split.check(target)
+        assert modules.study._splits(plan, world, target, SplitSettings())[0] == split
+
+
+def _words(tree):
+    assert tree.tag.endswith("svg")
+    return " ".join(element.text or "" for element in tree.iter() if element.tag.endswith("text"))
