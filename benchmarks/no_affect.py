@@ -163,7 +163,7 @@ def score(
     store = stores[family if frozen else params.windowings[0]]
     if method in (*NETWORKS, SLOWEST):
         store = stores[_OF_NETWORKS if study.short else "art"]
-        baseline = replace(baseline, raw=replace(baseline.raw, **study.networks))
+        baseline = replace(baseline, raw=replace(baseline.raw, **{**study.networks, **world.networks}))
     target = load(store)
     plan = study.plans.get(method, study.usual)
     split = replace(params.split, groups=plan.groups, subject_folds=plan.subject_folds)
@@ -177,7 +177,7 @@ def score(
         encoder = load_pretrained(models / family / world.encoders)
         weights = file_digest(models / family / world.encoders / "weights.safetensors")
         tuned = method.endswith(SUFFIX)
-        more = {"tuner": _tuner(encoder, params, study)} if tuned else {"encoder": encoder}
+        more = {"tuner": _tuner(encoder, params, study, world)} if tuned else {"encoder": encoder}
     code = code_digest(*imported_modules("eegpipe.evaluate", "eegpipe.train", without=_NO_EFFECT))
     parts = [
         [one.hash for one in splits],
@@ -185,7 +185,7 @@ def score(
         weights,
         asdict(settings),
         asdict(params.art[params.size].graph),
-        {"art": asdict(_art(params, study)), "emod": asdict(_emod(params, study))},
+        {"art": asdict(_art(params, study)), "emod": asdict(_emod(params, study, world))},
         asdict(baseline),
         code,
     ]
@@ -227,17 +227,17 @@ def _splits(plan: Plan, world: World, target: Segments, settings: SplitSettings)
     return made
 
 
-def _emod(params: Params, study: Study) -> EmodFineTuning:
-    return replace(params.emod[params.size].finetune, **study.emod)
+def _emod(params: Params, study: Study, world: World) -> EmodFineTuning:
+    return replace(params.emod[params.size].finetune, **{**study.emod, **world.emod})
 
 
 def _art(params: Params, study: Study) -> FineTuneSettings:
     return replace(params.art[params.size].finetune, **study.art)
 
 
-def _tuner(encoder: Encoder, params: Params, study: Study) -> FineTuner:
+def _tuner(encoder: Encoder, params: Params, study: Study, world: World) -> FineTuner:
     if encoder.method.name == "emod":
-        return fine_tuner(encoder, settings=_emod(params, study))
+        return fine_tuner(encoder, settings=_emod(params, study, world))
     return fine_tuner(encoder, settings=_art(params, study), graph=params.art[params.size].graph)
 
 
@@ -314,18 +314,61 @@ def summary(rows: Sequence[Row]) -> str:
     return table(head, cells) + text
 
 
+def by_protocol(rows: Sequence[Row]) -> str:
+    """One line a data set and protocol: how many methods there are, and what of them is as it should be."""
+    groups: dict[tuple[bool, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.leak_free, row.dataset, row.protocol), []).append(row)
+    cells = [
+        (
+            protocol,
+            dataset,
+            "yes" if leak_free else "no",
+            str(len(some)),
+            f"{some[0].chance:.3f}",
+            _range([row.without for row in some]),
+            f"{sum(row.covers_chance for row in some)}",
+            f"{sum(row.without_low > row.chance for row in some)}",
+            _range([row.planted for row in some]),
+            f"{sum(row.rise_low > 0 for row in some)}",
+        )
+        for (leak_free, dataset, protocol), some in groups.items()
+    ]
+    head = (
+        "protocol",
+        "data set",
+        "leak free",
+        "methods",
+        "chance",
+        "no affect: lowest, mean, highest",
+        "cover chance",
+        "above chance",
+        "affect: lowest, mean, highest",
+        "rise",
+    )
+    return table(head, cells)
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{min(values):.2f}, {np.mean(values):.2f}, {max(values):.2f}"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the study, print the table, write the figures."""
     options = _options(arguments)
     end_cleanly()
     params = settings_file.load(options.params)
     study = EVERY if options.every else usual(to_leak=options.to_leak)
+    if options.first_seed is not None:
+        study = replace(study, first_seed=options.first_seed)
     _check_models(params.methods, study.worlds, options.models)
     print_machine()
     every = (*METHODS, *NETWORKS, SLOWEST)
     chosen = options.only or (every if options.every else METHODS + NETWORKS if options.networks else METHODS)
     rows = run_study(study, options.worlds, chosen, params, options.models, options.cache)
     print("\n" + summary(rows))
+    if options.every:
+        print("\n" + by_protocol(rows))
     if options.json:
         content = {
             "worlds": options.worlds,
@@ -355,6 +398,7 @@ def _write(path: Path, content: str) -> None:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Is what is leak free at chance where no affect is planted?")
     parser.add_argument("--worlds", type=int, default=4, metavar="N", help="simulations; default 4")
+    parser.add_argument("--first-seed", type=int, metavar="N", help="of the simulations, to have others")
     parser.add_argument(
         "--to-leak", action="store_true", help="clips and trials that differ more, whatever their label"
     )
