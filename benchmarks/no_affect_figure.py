@@ -63,7 +63,8 @@ def _line(row: Any, scale: svg.Scale, y: float, left: float = 20, *, small: bool
     parts = [svg.text(left, y, row.method, style="small" if small else "")]
     parts.append(svg.line(scale(row.without), middle, scale(row.planted), middle, style="rise"))
     if row.without_low == row.without_low:
-        parts.append(svg.line(scale(row.without_low), middle, scale(row.without_high), middle, style=style))
+        low, high = (min(max(end, scale.low), scale.high) for end in (row.without_low, row.without_high))
+        parts.append(svg.line(scale(low), middle, scale(high), middle, style=style))
     radius = 3 if small else 4
     parts.append(svg.marker(scale(row.without), middle, radius, shape=0, style=style))
     parts.append(svg.marker(scale(row.planted), middle, radius - 0.5, shape=1, style="planted"))
@@ -76,11 +77,8 @@ _COLUMNS, _PANEL, _NAMES, _LINE = 4, 220.0, 84.0, 13.0
 
 
 def panels(rows: Sequence[Any], worlds: int) -> str:
-    """``rows``: of ``no_affect.py --every``. One panel for each data set and protocol, all with the same scale, leak
-    free first. Marks as in :func:`figure`."""
-    ends = [end for row in rows for end in (row.without_low, row.without_high, row.planted, row.chance)]
-    known = [end for end in ends if end == end]
-    low, high = min(0.0, *known), max(1.0, *known)
+    """``rows``: of ``no_affect.py --every``. One panel for each data set and protocol, all from 0 to 1, leak free
+    first; an interval of few simulations may go on beyond. Marks as in :func:`figure`."""
     width = _COLUMNS * _PANEL + 10
     parts: list[str] = []
     y = 34.0
@@ -98,7 +96,7 @@ def panels(rows: Sequence[Any], worlds: int) -> str:
         for first in range(0, len(several), _COLUMNS):
             some = several[first : first + _COLUMNS]
             for column, of_panel in enumerate(some):
-                scale = svg.Scale(low, high, column * _PANEL + _NAMES + 12, (column + 1) * _PANEL - 4)
+                scale = svg.Scale(0.0, 1.0, column * _PANEL + _NAMES + 12, (column + 1) * _PANEL - 4)
                 parts += _panel(of_panel, column * _PANEL + 10, y, scale)
             y += 54 + _LINE * max(map(len, some))
     head = [_STYLE, '<rect width="100%" height="100%" fill="#fff"/>']
