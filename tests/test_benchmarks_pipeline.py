@@ -26,10 +26,17 @@ def modules():
         import no_affect
         import no_affect_figure
         import no_affect_plans
+        import no_affect_rows
 
         import pipeline
 
-        yield SimpleNamespace(pipeline=pipeline, study=no_affect, figure=no_affect_figure, plans=no_affect_plans)
+        yield SimpleNamespace(
+            pipeline=pipeline,
+            study=no_affect,
+            figure=no_affect_figure,
+            plans=no_affect_plans,
+            rows=no_affect_rows,
+        )
     finally:
         sys.path.remove(folder)
 
@@ -108,9 +115,9 @@ class TestWithoutAffect:
     @pytest.fixture
     def rows(self, modules):
         def scored(values, leak_free):
-            return [modules.study.Score(value, leak_free, 1 / 3) for value in values]
+            return [modules.rows.Score(value, leak_free, 1 / 3) for value in values]
 
-        return modules.study.rows_of(
+        return modules.rows.rows_of(
             {
                 (dataset, method, protocol): {False: scored(without, free), True: scored(planted, free)}
                 for dataset, method, protocol, free, without, planted in self.SCORES
@@ -133,11 +140,12 @@ class TestWithoutAffect:
         assert lucky.rise_low < 0
         assert not within.leak_free
         assert within.without_low > 1 / 3
-        words = modules.study.summary(rows)
+        words = modules.rows.summary(rows)
         assert "1 of 2 leak-free rows cover chance; 1 of 1" in words
         assert "1 of 2 leak-free rows rise, 1 by their mean" in words
         assert "Leak free, chance not covered: lucky on seed, fewshot_subject_stimulus." in words
         assert "Leaking, not above" not in words
+        assert modules.rows.by_protocol(rows).count("fewshot_subject_stimulus") == 1
 
     def test_the_figure_is_a_picture(self, modules, rows):
         tree = ElementTree.fromstring(modules.figure.figure(rows, 3))

@@ -1,0 +1,174 @@
+"""What the central test found: one row a data set, method and protocol, and its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from measure import table
+from scipy import stats
+
+from eegpipe.protocols import PROTOCOLS
+
+CONFIDENCE = 0.95
+_ROUNDED = 1e-5  # scores are stored with six digits
+
+
+@dataclass(frozen=True)
+class Score:
+    """Balanced accuracy of segments in one world, and what the split says of itself."""
+
+    value: float
+    leak_free: bool
+    chance: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method under one protocol over all worlds; balanced accuracy of segments.
+
+    low, high : ends of the interval of Student's t over worlds; ``rise``: with affect minus without, world by world
+    """
+
+    dataset: str
+    method: str
+    protocol: str
+    leak_free: bool
+    chance: float
+    without: float
+    without_low: float
+    without_high: float
+    planted: float
+    rise: float
+    rise_low: float
+    rise_high: float
+
+    @property
+    def covers_chance(self) -> bool:
+        """Whether the interval without affect holds chance."""
+        return self.without_low - _ROUNDED <= self.chance <= self.without_high + _ROUNDED
+
+
+Scores = dict[tuple[str, str, str], dict[bool, list[Score]]]  # data set, method, protocol -> affect -> one a world
+
+
+def rows_of(scores: Scores) -> list[Row]:
+    """What is leak free first, then in the order of data sets and protocols."""
+    rows = []
+    for (dataset, method, protocol), both in scores.items():
+        without, planted = (np.array([score.value for score in both[affect]]) for affect in (False, True))
+        first = both[False][0]
+        mean, low, high = interval(without)
+        rise = interval(planted - without)
+        rows.append(
+            Row(
+                dataset,
+                method,
+                protocol,
+                first.leak_free,
+                first.chance,
+                mean,
+                low,
+                high,
+                float(planted.mean()),
+                *rise,
+            )
+        )
+    order = [*dict.fromkeys(row.dataset for row in rows), *PROTOCOLS]
+    return sorted(rows, key=lambda row: (not row.leak_free, order.index(row.dataset), order.index(row.protocol)))
+
+
+def interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean and the ends of the interval of Student's t; the ends are NaN for one value."""
+    mean = float(values.mean())
+    if len(values) < 2:
+        return mean, float("nan"), float("nan")
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return mean, mean - half, mean + half
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """The table, and in words how many rows are as they should be and which are not."""
+    cells = [
+        (
+            row.dataset,
+            row.method,
+            row.protocol,
+            "yes" if row.leak_free else "no",
+            f"{row.chance:.3f}",
+            f"{row.without:.3f}",
+            f"{row.without_low:.3f} to {row.without_high:.3f}",
+            f"{row.planted:.3f}",
+            f"{row.rise:+.3f}",
+            f"{row.rise_low:+.3f} to {row.rise_high:+.3f}",
+        )
+        for row in rows
+    ]
+    head = (
+        "data set",
+        "method",
+        "protocol",
+        "leak free",
+        "chance",
+        "no affect",
+        "95 % interval",
+        "affect",
+        "rise",
+        "95 % interval of it",
+    )
+    free = [row for row in rows if row.leak_free]
+    leaking = [row for row in rows if not row.leak_free]
+    text = (
+        f"\n\nWithout affect: {sum(row.covers_chance for row in free)} of {len(free)} leak-free rows cover chance; "
+        f"{sum(row.without_low > row.chance for row in leaking)} of {len(leaking)} leaking rows lie above it, "
+        f"{sum(row.without > row.chance for row in leaking)} by their mean. With affect "
+        f"{sum(row.rise_low > 0 for row in free)} of {len(free)} leak-free rows rise, "
+        f"{sum(row.rise > 0 for row in free)} by their mean."
+    )
+    for what, some in (
+        ("Leak free, chance not covered", [row for row in free if not row.covers_chance]),
+        ("Leaking, not above chance", [row for row in leaking if not row.without_low > row.chance]),
+        ("Leak free, not risen", [row for row in free if not row.rise_low > 0]),
+    ):
+        text += "".join(f"\n{what}: {row.method} on {row.dataset}, {row.protocol}." for row in some)
+    return table(head, cells) + text
+
+
+def by_protocol(rows: Sequence[Row]) -> str:
+    """One line a data set and protocol: how many methods there are, and what of them is as it should be."""
+    groups: dict[tuple[bool, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.leak_free, row.dataset, row.protocol), []).append(row)
+    cells = [
+        (
+            protocol,
+            dataset,
+            "yes" if leak_free else "no",
+            str(len(some)),
+            f"{some[0].chance:.3f}",
+            _range([row.without for row in some]),
+            f"{sum(row.covers_chance for row in some)}",
+            f"{sum(row.without_low > row.chance for row in some)}",
+            _range([row.planted for row in some]),
+            f"{sum(row.rise_low > 0 for row in some)}",
+        )
+        for (leak_free, dataset, protocol), some in groups.items()
+    ]
+    head = (
+        "protocol",
+        "data set",
+        "leak free",
+        "methods",
+        "chance",
+        "no affect: lowest, mean, highest",
+        "cover chance",
+        "above chance",
+        "affect: lowest, mean, highest",
+        "rise",
+    )
+    return table(head, cells)
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{min(values):.2f}, {np.mean(values):.2f}, {max(values):.2f}"
