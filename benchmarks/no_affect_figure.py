@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from no_affect_rows import Row, grouped
 
 from eegpipe import datasets, svg
 
@@ -24,7 +25,7 @@ _TITLES = {
 }
 
 
-def figure(rows: Sequence[Any], worlds: int) -> str:
+def figure(rows: Sequence[Row], worlds: int) -> str:
     """``rows``: of ``no_affect.py``. Ring and bar: without affect; full square: with it; dashed: chance."""
     ends = [end for row in rows for end in (row.without_low, row.without_high, row.planted, row.chance)]
     scale = svg.covering([end for end in ends if end == end], _WORDS, _WIDTH - 20)
@@ -38,10 +39,7 @@ def figure(rows: Sequence[Any], worlds: int) -> str:
     chance = scale(rows[0].chance)
     parts.append(svg.line(chance, top, chance, bottom, style="chance"))
     parts.append(svg.text(chance, top - 4, "chance", anchor="middle"))
-    parts.append(svg.marker(14, 14, 4, shape=0, style="none"))
-    parts.append(svg.text(24, 18, f"no affect planted, 95 % interval over {worlds} simulations"))
-    parts.append(svg.marker(354, 14, 4, shape=1, style="planted"))
-    parts.append(svg.text(364, 18, "the same simulations with affect; balanced accuracy"))
+    parts += _legend(worlds, "the same simulations with affect; balanced accuracy")
     y = top
     for protocol in protocols:
         y += 1.3 * _ROW
@@ -53,11 +51,24 @@ def figure(rows: Sequence[Any], worlds: int) -> str:
                 y += _ROW
                 parts += _line(row, scale, y)
         y += 0.4 * _ROW
-    picture = svg.picture(_WIDTH, height, parts, label="Balanced accuracy without and with planted affect")
+    return _alone(svg.picture(_WIDTH, height, parts, label="Balanced accuracy without and with planted affect"))
+
+
+def _legend(worlds: int, planted: str) -> list[str]:
+    return [
+        svg.marker(14, 14, 4, shape=0, style="none"),
+        svg.text(24, 18, f"no affect planted, 95 % interval over {worlds} simulations"),
+        svg.marker(354, 14, 4, shape=1, style="planted"),
+        svg.text(364, 18, planted),
+    ]
+
+
+def _alone(picture: str) -> str:
+    """As a file by itself, where a page does not say what kind of mark-up this is."""
     return picture.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
 
 
-def _line(row: Any, scale: svg.Scale, y: float, left: float = 20, *, small: bool = False) -> list[str]:
+def _line(row: Row, scale: svg.Scale, y: float, left: float = 20, *, small: bool = False) -> list[str]:
     middle = y - 4
     style = "none" if row.leak_free else "leak"
     parts = [svg.text(left, y, row.method, style="small" if small else "")]
@@ -76,23 +87,20 @@ def _line(row: Any, scale: svg.Scale, y: float, left: float = 20, *, small: bool
 _COLUMNS, _PANEL, _NAMES, _LINE = 4, 220.0, 84.0, 13.0
 
 
-def panels(rows: Sequence[Any], worlds: int) -> str:
+def panels(rows: Sequence[Row], worlds: int) -> str:
     """``rows``: of ``no_affect.py --every``. One panel for each data set and protocol, all from 0 to 1, leak free
     first; an interval of few simulations may go on beyond. Marks as in :func:`figure`."""
     width = _COLUMNS * _PANEL + 10
     parts: list[str] = []
     y = 34.0
+    groups = grouped(rows)
     for heading, leak_free in (("Leak free", True), ("Leaking", False)):
-        groups: dict[tuple[str, str], list[Any]] = {}
-        for row in rows:
-            if row.leak_free is leak_free:
-                groups.setdefault((row.dataset, row.protocol), []).append(row)
-        if not groups:
+        several = [some for some in groups if some[0].leak_free is leak_free]
+        if not several:
             continue
         y += 20
         parts.append(svg.text(10, y, heading, style="head"))
         y += 8
-        several = list(groups.values())
         for first in range(0, len(several), _COLUMNS):
             some = several[first : first + _COLUMNS]
             for column, of_panel in enumerate(some):
@@ -100,20 +108,12 @@ def panels(rows: Sequence[Any], worlds: int) -> str:
                 parts += _panel(of_panel, column * _PANEL + 10, y, scale)
             y += 54 + _LINE * max(map(len, some))
     head = [_STYLE, '<rect width="100%" height="100%" fill="#fff"/>']
-    head.append(svg.marker(14, 14, 4, shape=0, style="none"))
-    head.append(svg.text(24, 18, f"no affect planted, 95 % interval over {worlds} simulations"))
-    head.append(svg.marker(354, 14, 4, shape=1, style="planted"))
-    head.append(svg.text(364, 18, "the same simulations with affect; balanced accuracy; dashed line: chance"))
+    head += _legend(worlds, "the same simulations with affect; balanced accuracy; dashed line: chance")
     label = "Balanced accuracy without and with planted affect, a panel for each protocol"
-    return (
-        svg.picture(width, y + 6, head + parts, label=label).replace(
-            "<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1
-        )
-        + "\n"
-    )
+    return _alone(svg.picture(width, y + 6, head + parts, label=label))
 
 
-def _panel(rows: Sequence[Any], left: float, top: float, scale: svg.Scale) -> list[str]:
+def _panel(rows: Sequence[Row], left: float, top: float, scale: svg.Scale) -> list[str]:
     first = rows[0]
     parts = [svg.text(left, top + 12, first.protocol, style="head small")]
     name = datasets.get(first.dataset).title.split(":")[0]

@@ -95,7 +95,7 @@ def usual(*, to_leak: bool) -> Study:
 
 
 # Without artefacts, so without ICA, and with as much affect as can be planted: training parts are small.
-_SMALL = {"trial_s": 8.0, "clip_size": 2.5, "wander_size": 2.0, "affect_size": 5.0, "artefact_size": 0.0}
+_SMALL = {**TO_LEAK, "trial_s": 8.0, "affect_size": 5.0, "artefact_size": 0.0}
 _SOME_THAT_LEAK = ("fewshot_subject", "emod_seed", "emod_seedv", "emod_faced")
 _FEW: dict[str, Any] = {"groups": 2, "subject_folds": 5}
 

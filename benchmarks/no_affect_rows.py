@@ -79,6 +79,14 @@ def rows_of(scores: Scores) -> list[Row]:
     return sorted(rows, key=lambda row: (not row.leak_free, order.index(row.dataset), order.index(row.protocol)))
 
 
+def grouped(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows of one data set and protocol together, in the order of rows."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.dataset, row.protocol), []).append(row)
+    return list(groups.values())
+
+
 def interval(values: np.ndarray) -> tuple[float, float, float]:
     """Mean and the ends of the interval of Student's t; the ends are NaN for one value."""
     mean = float(values.mean())
@@ -137,14 +145,11 @@ def summary(rows: Sequence[Row]) -> str:
 
 def by_protocol(rows: Sequence[Row]) -> str:
     """One line a data set and protocol: how many methods there are, and what of them is as it should be."""
-    groups: dict[tuple[bool, str, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.leak_free, row.dataset, row.protocol), []).append(row)
     cells = [
         (
-            protocol,
-            dataset,
-            "yes" if leak_free else "no",
+            some[0].protocol,
+            some[0].dataset,
+            "yes" if some[0].leak_free else "no",
             str(len(some)),
             f"{some[0].chance:.3f}",
             _range([row.without for row in some]),
@@ -153,7 +158,7 @@ def by_protocol(rows: Sequence[Row]) -> str:
             _range([row.planted for row in some]),
             f"{sum(row.rise_low > 0 for row in some)}",
         )
-        for (leak_free, dataset, protocol), some in groups.items()
+        for some in grouped(rows)
     ]
     head = (
         "protocol",
