@@ -3,11 +3,14 @@
     python benchmarks/no_affect.py [--worlds 4] [--to-leak] [--networks] [--only METHOD ...] [--cache FOLDER]
                                    [--json FILE] [--figure FILE]
     python benchmarks/no_affect.py --every [--worlds 4] ...
+    python benchmarks/no_affect.py [--every] --again FILE [--worlds 4] ...
 
 Each world is one simulation (other people, other clips), once with and once without affect, all else the same; it
 passes the whole way from vendor files to metrics. Without ``--every`` it is one of SEED under the protocols that most
-people use; with it, smaller ones of four data sets under every protocol. Encoders are those of the project: run
-`dvc repro` first. A study that was interrupted goes on when it is started again. docs/evaluation.md has the results.
+people use; with it, smaller ones of four data sets under every protocol. ``--again`` takes what such a study has
+written (``--json``) and repeats the leak-free rows that missed chance, without affect, on simulations that it has not
+seen. Encoders are those of the project: run `dvc repro` first. A study that was interrupted goes on when it is started
+again. docs/evaluation.md has the results.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,19 @@ from typing import Any
 from measure import end_cleanly, print_machine
 from no_affect_figure import figure, panels
 from no_affect_plans import EVERY, METHODS, NETWORKS, SLOWEST, Plan, Study, World, usual
-from no_affect_rows import CONFIDENCE, Row, Score, Scores, by_protocol, rows_of, summary
+from no_affect_rows import (
+    CONFIDENCE,
+    Name,
+    Repeated,
+    Row,
+    Score,
+    Scores,
+    by_protocol,
+    repeated,
+    rows_of,
+    summary,
+    table_of_repeated,
+)
 
 from eegpipe import datasets, forked
 from eegpipe import params as settings_file
@@ -171,24 +186,52 @@ def run_study(study: Study, count: int, methods: Sequence[str], params: Params, 
     for number in range(count):
         for affect in (False, True):
             start = time.perf_counter()
-            for world in study.worlds:
-                settings = replace(
-                    params.simulate.get(world.dataset, SimulateSettings()),
-                    **world.simulated,
-                    seed=study.first_seed + number,
-                    affect=affect,
-                )
-                kind = digest(asdict(settings), study.ica)[:12]
-                folder = cache / f"world-{number + 1}-{world.dataset}-{'affect' if affect else 'none'}-{kind}"
-                stores = prepare(world.dataset, settings, params, study, folder)
-                for method in methods:
-                    found = score(method, world, study, stores, params, models, folder)
-                    for protocol, value in found.items():
-                        both = scores.setdefault((world.dataset, method, protocol), {False: [], True: []})
-                        both[affect].append(value)
+            for name, value in _arm(study, number, affect, methods, params, models, cache):
+                scores.setdefault(name, {False: [], True: []})[affect].append(value)
             spent = time.perf_counter() - start
             print(f"world {number + 1} of {count}, affect {affect}: {spent:.0f} s", flush=True)
     return rows_of(scores)
+
+
+def run_again(
+    missed: Sequence[Row], study: Study, count: int, params: Params, models: Path, cache: Path
+) -> list[Repeated]:
+    """The rows' protocols alone, without affect, on ``count`` simulations of ``study``."""
+    datasets_of = {row.dataset for row in missed}
+    study = replace(study, worlds=tuple(world for world in study.worlds if world.dataset in datasets_of))
+    methods = tuple(dict.fromkeys(row.method for row in missed))
+    plans = {
+        method: replace(
+            study.plans.get(method, study.usual),
+            protocols=tuple(dict.fromkeys(row.protocol for row in missed if row.method == method)),
+        )
+        for method in methods
+    }
+    study = replace(study, plans=plans)
+    values: dict[Name, list[float]] = {(row.dataset, row.method, row.protocol): [] for row in missed}
+    for number in range(count):
+        start = time.perf_counter()
+        for name, value in _arm(study, number, False, methods, params, models, cache):
+            if name in values:
+                values[name].append(value.value)
+        print(f"world {number + 1} of {count}: {time.perf_counter() - start:.0f} s", flush=True)
+    return repeated(missed, values)
+
+
+def _arm(
+    study: Study, number: int, affect: bool, methods: Sequence[str], params: Params, models: Path, cache: Path
+) -> Iterator[tuple[Name, Score]]:
+    """Every score of the ``number``-th simulation of all data sets."""
+    seed = study.first_seed + number
+    for world in study.worlds:
+        usual_settings = params.simulate.get(world.dataset, SimulateSettings())
+        settings = replace(usual_settings, **world.simulated, seed=seed, affect=affect)
+        kind = digest(asdict(settings), study.ica)[:12]
+        folder = cache / f"world-{number + 1}-{world.dataset}-{'affect' if affect else 'none'}-{kind}"
+        stores = prepare(world.dataset, settings, params, study, folder)
+        for method in methods:
+            for protocol, value in score(method, world, study, stores, params, models, folder).items():
+                yield (world.dataset, method, protocol), value
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -200,7 +243,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.first_seed is not None:
         study = replace(study, first_seed=options.first_seed)
     _check_models(params.methods, study.worlds, options.models)
+    before = _read(options.again) if options.again else None
     print_machine()
+    if before:
+        _again(before, study, params, options)
+        return
     every = (*METHODS, *NETWORKS, SLOWEST)
     chosen = options.only or (every if options.every else METHODS + NETWORKS if options.networks else METHODS)
     rows = run_study(study, options.worlds, chosen, params, options.models, options.cache)
@@ -208,15 +255,47 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.every:
         print("\n" + by_protocol(rows))
     if options.json:
-        content = {
-            "worlds": options.worlds,
-            "confidence": CONFIDENCE,
-            "simulated": {world.dataset: world.simulated for world in study.worlds},
-            "rows": [asdict(row) for row in rows],
-        }
-        _write(options.json, json.dumps(content, indent=1) + "\n")
+        _write_rows(options.json, rows, study, options.worlds)
     if options.figure:
         _write(options.figure, (panels if options.every else figure)(rows, options.worlds))
+
+
+def _again(before: Mapping[str, Any], study: Study, params: Params, options: argparse.Namespace) -> None:
+    """``before``: what ``--json`` wrote of the same study."""
+    missed = [row for row in (Row(**entry) for entry in before["rows"]) if row.leak_free and not row.covers_chance]
+    if not missed:
+        print(f"\n{options.again}: every leak-free row covers chance.")
+        return
+    used = range(before["first_seed"], before["first_seed"] + before["worlds"])
+    first = used.stop if options.first_seed is None else options.first_seed
+    if first < used.stop and first + options.worlds > used.start:
+        raise UsageProblem(f"--first-seed: found {first}, but {options.again} has the seeds {used[0]} to {used[-1]}.")
+    rows = run_again(missed, replace(study, first_seed=first), options.worlds, params, options.models, options.cache)
+    print("\n" + table_of_repeated(rows))
+    if options.json:
+        _write_rows(options.json, rows, replace(study, first_seed=first), options.worlds)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A file of ``--json``."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if {"worlds", "first_seed", "rows"} <= content.keys():
+            return content
+    except (OSError, ValueError, AttributeError):
+        pass
+    raise UsageProblem(f"--again: {path} is not what --json of this study writes.")
+
+
+def _write_rows(path: Path, rows: Iterable[Row | Repeated], study: Study, worlds: int) -> None:
+    content = {
+        "worlds": worlds,
+        "first_seed": study.first_seed,
+        "confidence": CONFIDENCE,
+        "simulated": {world.dataset: world.simulated for world in study.worlds},
+        "rows": [asdict(row) for row in rows],
+    }
+    _write(path, json.dumps(content, indent=1) + "\n")
 
 
 def _check_models(methods: Iterable[str], worlds: Sequence[World], models: Path) -> None:
@@ -248,6 +327,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "eegpipe[baselines] and encoders for the targets seed and faced",
     )
     parser.add_argument("--only", nargs="+", choices=(*METHODS, *NETWORKS, SLOWEST), metavar="METHOD", help=_WHICH)
+    parser.add_argument(
+        "--again",
+        type=Path,
+        metavar="FILE",
+        help="of --json: repeat its leak-free rows that missed chance",
+    )
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml", metavar="FILE")
     parser.add_argument("--models", type=Path, default=ROOT / "models", metavar="FOLDER", help="of the pipeline")
     cache = ROOT / "models/.no_affect"

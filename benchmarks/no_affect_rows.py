@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,10 @@ from eegpipe.protocols import PROTOCOLS
 
 CONFIDENCE = 0.95
 _ROUNDED = 1e-5  # scores are stored with six digits
+
+
+def _covers(chance: float, low: float, high: float) -> bool:
+    return low - _ROUNDED <= chance <= high + _ROUNDED
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,30 @@ class Row:
     @property
     def covers_chance(self) -> bool:
         """Whether the interval without affect holds chance."""
-        return self.without_low - _ROUNDED <= self.chance <= self.without_high + _ROUNDED
+        return _covers(self.chance, self.without_low, self.without_high)
 
 
-Scores = dict[tuple[str, str, str], dict[bool, list[Score]]]  # data set, method, protocol -> affect -> one a world
+@dataclass(frozen=True)
+class Repeated:
+    """A row that missed chance without affect, and the same on other simulations."""
+
+    dataset: str
+    method: str
+    protocol: str
+    chance: float
+    before: float
+    without: float
+    without_low: float
+    without_high: float
+
+    @property
+    def covers_chance(self) -> bool:
+        """Whether the interval of the other simulations holds chance."""
+        return _covers(self.chance, self.without_low, self.without_high)
+
+
+Name = tuple[str, str, str]  # data set, method, protocol
+Scores = dict[Name, dict[bool, list[Score]]]  # -> affect -> one a world
 
 
 def rows_of(scores: Scores) -> list[Row]:
@@ -77,6 +101,21 @@ def rows_of(scores: Scores) -> list[Row]:
         )
     order = [*dict.fromkeys(row.dataset for row in rows), *PROTOCOLS]
     return sorted(rows, key=lambda row: (not row.leak_free, order.index(row.dataset), order.index(row.protocol)))
+
+
+def repeated(missed: Sequence[Row], values: Mapping[Name, Sequence[float]]) -> list[Repeated]:
+    """``values``: without affect, one a simulation."""
+    return [
+        Repeated(
+            row.dataset,
+            row.method,
+            row.protocol,
+            row.chance,
+            row.without,
+            *interval(np.array(values[row.dataset, row.method, row.protocol])),
+        )
+        for row in missed
+    ]
 
 
 def grouped(rows: Sequence[Row]) -> list[list[Row]]:
@@ -141,6 +180,26 @@ def summary(rows: Sequence[Row]) -> str:
     ):
         text += "".join(f"\n{what}: {row.method} on {row.dataset}, {row.protocol}." for row in some)
     return table(head, cells) + text
+
+
+def table_of_repeated(rows: Sequence[Repeated]) -> str:
+    """The rows that were repeated, and in words how many of them cover chance now."""
+    cells = [
+        (
+            row.dataset,
+            row.method,
+            row.protocol,
+            f"{row.chance:.3f}",
+            f"{row.before:.3f}",
+            f"{row.without:.3f}",
+            f"{row.without_low:.3f} to {row.without_high:.3f}",
+            "yes" if row.covers_chance else "no",
+        )
+        for row in rows
+    ]
+    head = ("data set", "method", "protocol", "chance", "before", "again", "95 % interval", "covers chance")
+    covering = sum(row.covers_chance for row in rows)
+    return table(head, cells) + f"\n\nOn other simulations {covering} of {len(rows)} cover chance."
 
 
 def by_protocol(rows: Sequence[Row]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from eegpipe.errors import UsageProblem
 from eegpipe.protocols import PROTOCOLS, SplitSettings
 
 from import_graph import ROOT
@@ -168,6 +170,52 @@ class TestWithoutAffect:
         elsewhere = {name for world in worlds.values() for name in world.protocols or ()}
         of_others = {name for name, plan in PROTOCOLS.items() if plan.draw in ("faced", "seed_v")}
         assert of_others <= elsewhere
+
+    @pytest.fixture
+    def again(self, modules, rows, tmp_path, monkeypatch):
+        """Writes a study of three simulations and repeats what missed; gives what was asked for of each simulation."""
+        asked = []
+
+        def arm(study, number, affect, methods, *_):
+            (world,) = study.worlds
+            asked.append((study.first_seed + number, affect, methods, study.plans[methods[0]].protocols))
+            for protocol, value in (("fewshot_subject_stimulus", 0.30 + 0.05 * number), ("art_within", 1.0)):
+                yield (world.dataset, methods[0], protocol), modules.rows.Score(value, True, 1 / 3)
+
+        monkeypatch.setattr(modules.study, "_arm", arm)
+        monkeypatch.setattr(modules.study, "_check_models", lambda *_: None)
+        study = modules.plans.usual(to_leak=True)
+        modules.study._write_rows(tmp_path / "study.json", rows, study, 3)
+
+        def run(*arguments, file="study.json"):
+            modules.study.main(["--again", str(tmp_path / file), "--json", str(tmp_path / "again.json"), *arguments])
+            return asked
+
+        return run
+
+    def test_what_missed_is_repeated_on_other_simulations(self, modules, again, tmp_path, capsys):
+        assert again("--worlds", "2") == [
+            (seed, False, ("lucky",), ("fewshot_subject_stimulus",)) for seed in (104, 105)
+        ]
+        assert "On other simulations 1 of 1 cover chance." in capsys.readouterr().out
+        content = json.loads((tmp_path / "again.json").read_text())
+        assert content["first_seed"] == 104
+        (row,) = (modules.rows.Repeated(**entry) for entry in content["rows"])
+        assert (row.method, row.protocol) == ("lucky", "fewshot_subject_stimulus")
+        assert row.before == pytest.approx(0.41)
+        assert row.without == pytest.approx(0.325)
+        assert row.covers_chance
+
+    def test_only_simulations_that_were_not_seen(self, again):
+        again("--worlds", "2", "--first-seed", "99")
+        with pytest.raises(UsageProblem, match=r"found 99, but .*study\.json has the seeds 101 to 103"):
+            again("--worlds", "3", "--first-seed", "99")
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": []}'])
+    def test_no_study_to_repeat(self, again, tmp_path, text):
+        (tmp_path / "other.json").write_text(text)
+        with pytest.raises(UsageProblem, match=r"other\.json is not what"):
+            again(file="other.json")
 
     @pytest.mark.parametrize(("most", "expected"), [(None, 9), (4, 4)])
     def test_a_plan_takes_some_folds(self, modules, most, expected):
