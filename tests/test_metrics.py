@@ -2,8 +2,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 from sklearn import metrics as sk
+from torchmetrics.functional import classification as of
 
 from eegpipe import metrics
 
@@ -71,14 +73,10 @@ def test_every_value_of_a_summary_agrees_with_scikit_learn(seed, classes):
 
 @pytest.mark.parametrize("classes", [2, 5])
 def test_every_value_of_a_summary_agrees_with_torchmetrics(classes):
-    torchmetrics = pytest.importorskip("torchmetrics", reason="torchmetrics is no dependency; scikit-learn is compared")
-    import torch
-
     truth, probabilities = drawn(9, classes)
     one = np.zeros(300, dtype=int)
     found = metrics.summarise(truth, probabilities, one, one, resamples=0, confidence=0.95, seed=0)
     y, p = torch.from_numpy(truth), torch.from_numpy(probabilities)
-    of = torchmetrics.functional.classification
     known = {
         "accuracy": of.multiclass_accuracy(p, y, classes, average="micro"),
         "balanced_accuracy": of.multiclass_accuracy(p, y, classes, average="macro"),
