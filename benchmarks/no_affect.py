@@ -41,12 +41,13 @@ from no_affect_rows import (
     table_of_repeated,
 )
 
-from eegpipe import datasets, forked
+from eegpipe import across, datasets, forked
 from eegpipe import params as settings_file
 from eegpipe.bids import convert
 from eegpipe.clean.stage import clean_dataset
 from eegpipe.errors import UsageProblem
-from eegpipe.evaluate import evaluate
+from eegpipe.evaluate import METHODS as EVALUATED
+from eegpipe.evaluate import evaluate, linear_head
 from eegpipe.finetune import SUFFIX, FineTuner, fine_tuner
 from eegpipe.fingerprint import code_digest, digest, file_digest, imported_modules
 from eegpipe.loader import Segments, load
@@ -150,6 +151,47 @@ def score(
     return {name: Score(**entry) for name, entry in json.loads(known.read_text(encoding="utf-8")).items()}
 
 
+def score_across(
+    method: str,
+    world: World,
+    stores: Mapping[str, Mapping[str, Path]],
+    params: Params,
+    models: Path,
+    folder: Path,
+) -> Score:
+    """As :func:`score`, by a classifier that learned from all other data sets of ``stores``."""
+    windowing = method if method in params.methods else params.windowings[0]
+    target = load(stores[world.dataset][windowing])
+    others = [load(its[windowing]) for name, its in stores.items() if name != world.dataset]
+    encoder = load_pretrained(models / method / world.encoders) if method in params.methods else None
+    settings = replace(params.evaluate[params.size], resamples=0)
+    split = across.split_across(target, others, params.split)
+    joint = across.joined(target, others)
+    code = code_digest(*imported_modules("eegpipe.evaluate", "eegpipe.train", without=_NO_EFFECT))
+    weights = file_digest(models / method / world.encoders / "weights.safetensors") if encoder else ""
+    stores_used = [one.digest for one in (target, *others)]
+    known = folder / f"{method}{across.SUFFIX}-{digest(split.hash, stores_used, weights, asdict(settings), code)}.json"
+    if not known.is_file():
+        head = linear_head(params.baseline[params.size]) if method == "de_linear" else None
+        features = across.JoinedFeatures(joint, target, others, encoder, settings, head, forked.cores())
+        out = folder / f"{method}{across.SUFFIX}.out"
+        content = evaluate(
+            method + across.SUFFIX,
+            joint,
+            split,
+            out / "metrics.json",
+            out,
+            encoder=encoder,
+            settings=settings,
+            seed=params.seed,
+            features=features,
+        )
+        (entry,) = content["protocols"].values()
+        value = Score(entry["balanced_accuracy"]["value"], entry["leak_free"], entry["chance"]["uniform"])
+        _write(known, json.dumps({across.PROTOCOL: asdict(value)}) + "\n")
+    return Score(**json.loads(known.read_text(encoding="utf-8"))[across.PROTOCOL])
+
+
 def _splits(plan: Plan, world: World, target: Segments, settings: SplitSettings) -> list[Split]:
     """Of the protocols that the data set can have those of world and plan, with as many folds as the plan allows."""
     made = []
@@ -223,15 +265,28 @@ def _arm(
 ) -> Iterator[tuple[Name, Score]]:
     """Every score of the ``number``-th simulation of all data sets."""
     seed = study.first_seed + number
+    stores, folders = {}, {}
     for world in study.worlds:
         usual_settings = params.simulate.get(world.dataset, SimulateSettings())
         settings = replace(usual_settings, **world.simulated, seed=seed, affect=affect)
         kind = digest(asdict(settings), study.ica)[:12]
         folder = cache / f"world-{number + 1}-{world.dataset}-{'affect' if affect else 'none'}-{kind}"
-        stores = prepare(world.dataset, settings, params, study, folder)
+        folders[world.dataset], stores[world.dataset] = folder, prepare(world.dataset, settings, params, study, folder)
         for method in methods:
-            for protocol, value in score(method, world, study, stores, params, models, folder).items():
+            found = score(method, world, study, stores[world.dataset], params, models, folder)
+            for protocol, value in found.items():
                 yield (world.dataset, method, protocol), value
+    for world in study.worlds:
+        if world.dataset == study.across:
+            for method in methods:
+                if method + across.SUFFIX in EVALUATED and _wanted(study, method):
+                    value = score_across(method, world, stores, params, models, folders[world.dataset])
+                    yield (world.dataset, method, across.PROTOCOL), value
+
+
+def _wanted(study: Study, method: str) -> bool:
+    chosen = study.plans.get(method, study.usual).protocols
+    return chosen is None or across.PROTOCOL in chosen
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -65,6 +65,8 @@ class Study:
         Windowing of the networks; None: ART's.
     ica
         False: recordings are cleaned without ICA.
+    across
+        This data set is also tested by classifiers that learned from all others of the study; None: none is.
     """
 
     worlds: tuple[World, ...]
@@ -76,6 +78,7 @@ class Study:
     art: Mapping[str, Any] = field(default_factory=dict)
     short: Mapping[str, Any] | None = None
     ica: bool = True
+    across: str | None = None
 
 
 def usual(*, to_leak: bool) -> Study:
@@ -140,4 +143,5 @@ EVERY = Study(
     art={"epochs": 20, "batch": 16},
     short={"rate_hz": 100.0, "band_hz": (1.0, 40.0), "window_s": 1.0, "step_s": 1.0},
     ica=False,
+    across="seed",
 )

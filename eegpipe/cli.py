@@ -70,6 +70,12 @@ ParamsFile = Annotated[
         "--params", metavar="FILE", help="Take the settings from this params.yaml. Default: those of the package."
     ),
 ]
+Others = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--from", metavar="STORE", help="Store of another data set to learn from; may be given several times."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
 Out = Annotated[
     Path, typer.Argument(metavar="OUT", help="What to write. An earlier result there is brought up to date.")
@@ -313,19 +319,28 @@ def split(
             help="A protocol that `eegpipe protocols` lists; may be given several times. Default: the usual ones.",
         ),
     ] = None,
+    others: Others = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Default: that of the settings, 0.")] = None,
     params: ParamsFile = None,
 ) -> int:
     """Decide who is trained on and who is tested on.
 
     Before any training; written as one hashed manifest per protocol. A protocol that the data set cannot have is named
-    with its reason in not_applicable.tsv. Manifests of other protocols in OUT are removed.
+    with its reason in not_applicable.tsv. Manifests of other protocols in OUT are removed. With --from, OUT gets one
+    manifest: the other data sets train, the target is tested.
     """
+    from eegpipe import across
     from eegpipe.loader import load
     from eegpipe.splits import write_all
 
     chosen = _params(params)
     target = load(_existing(store, "a segment store"))
+    if others:
+        if protocol or seed is not None:
+            raise UsageProblem("--from makes one manifest, in which nothing is drawn: leave --protocol and --seed out.")
+        sources = [load(_existing(path, "a segment store")) for path in others]
+        print(across.write_split(target, sources, out, chosen.split if chosen else None))
+        return 0
     for manifest in write_all(target, out, protocols=protocol, seed=seed, settings=chosen.split if chosen else None):
         print(manifest)
     return 0
@@ -436,13 +451,15 @@ def evaluate(
         str,
         typer.Argument(
             metavar="METHOD",
-            help="mdjpt, emod, art, emod_finetuned or art_finetuned with --model; de or another baseline.",
+            help="mdjpt, emod, art, emod_finetuned or art_finetuned with --model; de or another baseline; mdjpt_across "
+            "and the like with --from.",
         ),
     ],
     store: Annotated[Path, typer.Argument(metavar="STORE", help="The target's segment store.")],
     splits: Annotated[Path, typer.Argument(metavar="SPLITS", help="Folder of manifests that `eegpipe split` wrote.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for metrics.json, predictions and plot data.")],
     model: Annotated[Path | None, typer.Option(help="Folder of a pre-trained model.")] = None,
+    others: Others = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "cpu",
     workers: Workers = None,
@@ -452,14 +469,14 @@ def evaluate(
 
     Refuses any overlap of what is tested with what the encoder or the classifier has seen.
     """
-    from eegpipe.evaluate import EvaluateSettings, evaluate_target
+    from eegpipe.evaluate import EvaluateSettings, evaluate_target, family
     from eegpipe.finetune import SUFFIX
     from eegpipe.models.baseline_settings import BASELINES
 
     chosen = _params(params)
     settings = chosen.evaluate[chosen.size] if chosen else EvaluateSettings()
     own: dict[str, Any] = {}
-    if chosen and method in BASELINES:
+    if chosen and family(method) in BASELINES:
         own = {"baseline": chosen.baseline[chosen.size]}
     if chosen and method == "emod" + SUFFIX:
         own = {"finetune": chosen.emod[chosen.size].finetune}
@@ -472,6 +489,7 @@ def evaluate(
         out / "metrics.json",
         out,
         model=model,
+        others=[_existing(path, "a segment store") for path in others or ()],
         settings=settings,
         **own,
         seed=seed,
@@ -517,6 +535,39 @@ def verify(
     if named and len(found) > 1:
         raise UsageProblem(f"--{next(iter(named))} is of one metrics file, found {len(found)}. Name one of them.")
     return show(verify_all(found, root=root, **named), as_json=as_json)
+
+
+@app.command()
+@reports_problems
+def compare(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="METRICS.json...", help="Metrics files of `eegpipe evaluate` on one target, or folders of them."
+        ),
+    ],
+    protocol: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Default: the strictest protocol that is leak free for all or most of them."),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say which methods differ.
+
+    Every pair, paired over test subjects, with p corrected for the number of pairs; also says when there are too few
+    people to tell any two apart.
+    """
+    from eegpipe.paired import compare_files, show
+
+    found = [
+        file
+        for path in files
+        for file in (sorted(path.rglob("*.json")) if _existing(path, "metrics").is_dir() else [path])
+    ]
+    if not found:
+        raise UsageProblem(f"{', '.join(map(str, files))}: no metrics found. Run `eegpipe evaluate` first.")
+    show(compare_files(found, protocol), as_json=as_json)
+    return 0
 
 
 @app.command()

@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eegpipe import forked, methods, progress
+from eegpipe import across, forked, methods, progress
 from eegpipe.audit import assert_alone
 from eegpipe.errors import UsageProblem, did_you_mean
 from eegpipe.fewshot_curve import Point, fewshot_curve
 from eegpipe.finetune import SUFFIX, WORDS, FineTuner, Trainer, fine_tuner
 from eegpipe.fingerprint import digest, file_digest
-from eegpipe.models.baseline_settings import BASELINES, RAW_NETWORKS, BaselineSettings
+from eegpipe.models.baseline_settings import ACROSS_BASELINES, BASELINES, RAW_NETWORKS, BaselineSettings
 from eegpipe.models.baselines import ClassShares
 from eegpipe.models.baselines_raw import RawNetwork, missing
 from eegpipe.predictions import EvaluateSettings, FeatureCache, FeatureEncoder, Head, predict
@@ -50,17 +50,29 @@ __all__ = [
     "FeatureEncoder",
     "evaluate",
     "evaluate_target",
+    "family",
+    "linear_head",
     "summary_rows",
 ]
 
 # What of a model folder decides the features and what the encoder has seen.
 MODEL_FILES = ("weights.safetensors", "config.json", "manifest.json")
 
+_FROZEN = {name: f"the pre-trained {method.title} encoder, frozen" for name, method in methods.METHODS.items()}
 METHODS: Mapping[str, str] = {
-    **{name: f"the pre-trained {method.title} encoder, frozen" for name, method in methods.METHODS.items()},
+    **_FROZEN,
     **{name + SUFFIX: words for name, words in WORDS.items()},
     **BASELINES,
+    **{
+        name + across.SUFFIX: f"{words}; the classifier is trained on other data sets"
+        for name, words in (_FROZEN | {name: BASELINES[name] for name in ACROSS_BASELINES}).items()
+    },
 }
+
+
+def family(method: str) -> str:
+    """The method itself: how it is called without what says where its classifier comes from."""
+    return method.removesuffix(SUFFIX).removesuffix(across.SUFFIX)
 
 
 def evaluate_target(
@@ -71,6 +83,7 @@ def evaluate_target(
     out_plots: Path,
     *,
     model: Path | None = None,
+    others: Sequence[Path] = (),
     settings: EvaluateSettings | None = None,
     finetune: EmodFineTuning | FineTuneSettings | None = None,
     graph: GatConfig | None = None,
@@ -81,6 +94,7 @@ def evaluate_target(
 ) -> dict[str, Any]:
     """:func:`evaluate` from files: a segment store, a folder of manifests, the folder of a pre-trained model.
 
+    ``others``: stores of other data sets, which the classifier of a method ``*_across`` learns from.
     ``finetune``, ``graph``: settings of a method that is fine-tuned; None: its paper's. ``device``: where an encoder or
     a network of a baseline computes. ``workers``: processes that share the folds on a CPU; None: one a core.
     """
@@ -88,6 +102,12 @@ def evaluate_target(
 
     tuned = method.endswith(SUFFIX)
     _check_method(method, model is not None and not tuned, model is not None and tuned)
+    if bool(others) != method.endswith(across.SUFFIX):
+        given = "stores of other data sets" if others else "none"
+        raise UsageProblem(
+            f"The method '{method}' was given {given} to learn from (--from): those that learn from other data sets "
+            f"end in {across.SUFFIX}, and need some."
+        )
     manifests = [path for protocol in PROTOCOLS if (path := splits / f"{protocol}.json").is_file()]
     if not manifests:
         raise UsageProblem(f"{splits}: no split manifests. Run `eegpipe split` first.")
@@ -107,6 +127,16 @@ def evaluate_target(
     target = load(store)
     if encoder is not None:
         assert_alone(encoder, target)
+    processes = _processes(workers, device, settings)
+    learned_from: dict[str, str] = {}
+    features: FeatureCache | None = None
+    if others:
+        sources = [load(path) for path in others]
+        learned_from = {one.dataset: one.digest for one in sorted(sources, key=lambda one: one.dataset)}
+        joint = across.joined(target, sources)
+        head = linear_head(baseline or BaselineSettings()) if family(method) == "de_linear" else None
+        features = across.JoinedFeatures(joint, target, sources, encoder, settings, head, processes)
+        target = joint
     return evaluate(
         method,
         target,
@@ -119,7 +149,9 @@ def evaluate_target(
         baseline=baseline,
         seed=seed,
         device=device,
-        workers=_processes(workers, device, settings),
+        workers=processes,
+        features=features,
+        learned_from=learned_from,
         model_files=model_files,
         not_applicable=_reasons(splits / "not_applicable.tsv"),
     )
@@ -153,6 +185,8 @@ def evaluate(
     seed: int = 0,
     device: str = "cpu",
     workers: int = 1,
+    features: FeatureCache | None = None,
+    learned_from: Mapping[str, str] | None = None,
     model_files: Mapping[str, str] | None = None,
     not_applicable: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -182,6 +216,10 @@ def evaluate(
         Where the networks of baselines on raw windows compute.
     workers : int
         Processes that share the folds; no result depends on it. Only with everything on the CPU.
+    features : FeatureCache or None
+        Of ``target``, where they were computed beforehand: of several data sets (:mod:`eegpipe.across`).
+    learned_from : mapping or None
+        The other data sets among them -> digest of the store.
     model_files : mapping or None
         Digests of ``MODEL_FILES``, the files that the encoder was read from; the weights' one names the model. Default:
         the digest of its manifest does.
@@ -206,12 +244,12 @@ def evaluate(
     _check_method(method, encoder is not None, tuner is not None)
     source = encoder or tuner
     seen = source.manifest if source else None
-    made_by = (seen or {}).get("method", method.removesuffix(SUFFIX))
-    if made_by != method.removesuffix(SUFFIX):
+    made_by = (seen or {}).get("method", family(method))
+    if made_by != family(method):
         raise UsageProblem(f"The method is '{method}', the model was pre-trained by '{made_by}'. Name the same one.")
     splits = [split] if isinstance(split, Split) else list(split)
     refused = dict(not_applicable or {})
-    own = _own_training(method, target, settings, baseline or BaselineSettings(), device)
+    own = features or _own_training(method, target, settings, baseline or BaselineSettings(), device)
     trained_apart = tuner or own
     if trained_apart is not None:
         reason = _NOT_TRAINED if tuner is None else _NOT_TUNED
@@ -232,19 +270,19 @@ def evaluate(
             assert_disjoint(fold, target, [kind for kind, apart in one.disjoint.items() if apart is True])
             if seen is not None:
                 assert_unseen(seen, target, fold, one)
-    features = trained_apart or FeatureCache(target, encoder, settings)
+    answering = trained_apart or FeatureCache(target, encoder, settings)
     results = []
     with progress.bar(f"evaluate {method} on {target.dataset}", sum(len(one.folds) for one in splits)) as advance:
         for one in splits:
-            results.append(predict(one, target, features, settings, seed, advance, workers))
+            results.append(predict(one, target, answering, settings, seed, advance, workers))
     protocols = {result.split.protocol: entry(result, target, settings, seed) for result in results}
     written = write_plots(out_plots, results, target, protocols)
     if tuner is not None:
         write_graphs(out_plots, strictest_of(results, protocols).graphs)
     else:
         points: list[Point] = []
-        if isinstance(features, FeatureCache) and features.head is None:
-            points = fewshot_curve(splits, target, features, settings, seed)
+        if isinstance(answering, FeatureCache) and answering.head is None:
+            points = fewshot_curve(splits, target, answering, settings, seed)
         write_curve(out_plots, points)
     weights = (model_files or {}).get("weights.safetensors")
     content: dict[str, Any] = {
@@ -259,6 +297,8 @@ def evaluate(
         "files": {**written, "model": dict(model_files) if model_files else None},
         "settings": _settings(settings, trained_apart),
     }
+    if learned_from:
+        content["learned_from"] = dict(learned_from)
     # Of what a reader finds in the file: tuples are lists there.
     content["hash"] = content_hash(json.loads(json.dumps(content)))
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
@@ -278,10 +318,17 @@ def _own_training(
         return network
     if method not in ("de_linear", "de_lstm"):
         return None
-    from eegpipe.models.baselines_features import LinearHead, LstmHead
+    from eegpipe.models.baselines_features import LstmHead
 
-    head: Head = LinearHead(baseline.linear) if method == "de_linear" else LstmHead(baseline.lstm)
+    head = linear_head(baseline) if method == "de_linear" else LstmHead(baseline.lstm)
     return FeatureCache(target, None, settings, head)
+
+
+def linear_head(baseline: BaselineSettings) -> Head:
+    """The classifier of ``de_linear``."""
+    from eegpipe.models.baselines_features import LinearHead
+
+    return LinearHead(baseline.linear)
 
 
 _NOT_TRAINED = (
@@ -299,18 +346,18 @@ def _tunable(split: Split) -> bool:
 def _settings(settings: EvaluateSettings, own: Trainer | FeatureCache | ClassShares | None) -> dict[str, Any]:
     """What had a part in the result."""
     every = dataclasses.asdict(settings)
-    if own is None:
+    if own is None or (isinstance(own, FeatureCache) and own.head is None):
         return every
-    if isinstance(own, FeatureCache) and own.head is not None:
+    if isinstance(own, FeatureCache):
+        assert own.head is not None
         return {name: value for name, value in every.items() if name != "mlp"} | own.head.described()
-    described = {} if isinstance(own, FeatureCache) else own.described()
-    return described | {"resamples": settings.resamples, "confidence": settings.confidence}
+    return own.described() | {"resamples": settings.resamples, "confidence": settings.confidence}
 
 
 def _check_method(method: str, has_encoder: bool, has_tuner: bool) -> None:
     if method not in METHODS:
         raise UsageProblem(f"No method '{method}'.{did_you_mean(method, METHODS)}")
-    if method in BASELINES:
+    if family(method) in BASELINES:
         if has_encoder or has_tuner:
             raise UsageProblem(f"The method '{method}' takes no model.")
         if problem := missing(method):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from eegpipe.parts import Fold, Part, WindowDraw, trial_name
+from eegpipe.parts import SEPARATOR, Fold, Part, WindowDraw, trial_name
 from eegpipe.protocols import (
     NotApplicable,
     Protocol,
@@ -125,6 +125,31 @@ def _subject_folds(target: Target, least: int) -> list[tuple[str, ...]]:
     count = min(max(target.settings.subject_folds, least), len(target.subjects))
     order = shuffled(target.subjects, target.dataset, target.settings.seed, "subject folds")
     return [tuple(sorted(order[first::count], key=target.subjects.index)) for first in range(count)]
+
+
+def _datasets(_: Protocol, target: Target) -> Drawn:
+    """Everybody of the other data sets trains, everybody of the target is tested."""
+    learning = [name for name in target.subjects if SEPARATOR in name]
+    tested = tuple(name for name in target.subjects if SEPARATOR not in name)
+    if not learning:
+        raise NotApplicable(f"{target.dataset} alone has no other data set to learn from. Name some with --from.")
+    if not tested:
+        raise too_few(target.dataset, 0, 1)
+    watching: list[str] = []
+    if target.settings.validation == "subject":
+        watching = shuffled(learning, target.dataset, target.settings.seed, "validation")[:1]
+
+    def part(subjects: Iterable[str]) -> Part:
+        chosen = tuple(subjects)
+        return Part(chosen, target.clips_of(one for one in target.table if one.subject in chosen))
+
+    train = part(name for name in learning if name not in watching)
+    fold = Fold("others", "all", train, part(watching) if watching else None, part(tested))
+    of = ", ".join(dict.fromkeys(name.partition(SEPARATOR)[0] for name in learning))
+    return (fold,), [
+        f"all of {of} train",
+        "whether two data sets share people or clips under other names cannot be seen in names",
+    ]
 
 
 def _across(plan: Protocol, target: Target, sides: Sequence[tuple[str, str, tuple[str, ...]]]) -> tuple[Fold, ...]:
@@ -385,6 +410,7 @@ _DRAWS: Mapping[str, Callable[[Protocol, Target], Drawn]] = {
     "neighbours": _neighbours,
     "loso": _loso,
     "kfold": _kfold,
+    "datasets": _datasets,
     "trials": _trials,
     "sessions": _sessions,
     "windows": _windows,

@@ -146,22 +146,33 @@ def summarise(
         truth, probabilities.argmax(1), group, subject, (len(groups), len(subjects), probabilities.shape[1])
     )
     pooled = counts.sum(axis=1)
-    drawn = None
-    if resamples and len(subjects) > 1:
-        times = np.random.default_rng(seed).multinomial(len(subjects), [1 / len(subjects)] * len(subjects), resamples)
-        drawn = np.einsum("bs,gscd->bgcd", times, counts, optimize=True)
+    times = _draws(len(subjects), resamples, seed)
+    drawn = None if times is None else np.einsum("bs,gscd->bgcd", times, counts, optimize=True)
     result = {}
     for name, score in ANSWER_SCORES.items():
         interval = None
         if drawn is not None:
-            values = _nanmean(score(drawn), axis=1)
-            low, high = np.nanpercentile(values, [50 * (1 - confidence), 50 * (1 + confidence)])
-            interval = {"low": _plain(low), "high": _plain(high)}
+            interval = _interval(_nanmean(score(drawn), axis=1), confidence)
         result[name] = _entry(score(pooled), interval)
     for name, area in PROBABILITY_SCORES.items():
         values = np.array([area(truth[group == one], probabilities[group == one]) for one in range(len(groups))])
         result[name] = _entry(values, None)
     return result
+
+
+def _draws(subjects: int, resamples: int, seed: int) -> np.ndarray | None:
+    """(b, s) how often each subject is drawn in each resample; None: no interval."""
+    if not resamples or subjects < 2:
+        return None
+    return np.random.default_rng(seed).multinomial(subjects, [1 / subjects] * subjects, resamples)
+
+
+def _interval(values: np.ndarray, confidence: float) -> dict[str, float | None]:
+    """``values`` : (b,) of the resamples."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=RuntimeWarning)  # undefined in every resample: NaN
+        low, high = np.nanpercentile(values, [50 * (1 - confidence), 50 * (1 + confidence)])
+    return {"low": _plain(low), "high": _plain(high)}
 
 
 def _entry(of_groups: np.ndarray, interval: dict[str, float | None] | None) -> dict[str, Any]:
@@ -174,6 +185,105 @@ def _entry(of_groups: np.ndarray, interval: dict[str, float | None] | None) -> d
 
 def _plain(value: float) -> float | None:
     return None if math.isnan(value) else round(float(value), 6)
+
+
+# Below this variance values differ by rounding only, and the spread of a resample of one value is zero.
+_LEAST_VARIANCE = 1e-9
+# Resamples at once: more of them do not fit into the processor's caches.
+_AT_ONCE = 100
+
+
+def concordance(rated: np.ndarray, predicted: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Lin's concordance correlation coefficient (1989): correlation, less for another mean or spread; (...,).
+
+    2 cov / (var + var + (mean - mean)^2), with variances over n - 1 as in torchmetrics. NaN where ratings are constant.
+
+    Parameters
+    ----------
+    rated, predicted : (n,)
+    weight : (..., n)
+        How often each entry counts.
+    """
+    mean, variance, together = _moments(rated, predicted, weight)
+    value = _ratio(2 * together, variance.sum(axis=0) + (mean[0] - mean[1]) ** 2)
+    return np.where(variance[0] > _LEAST_VARIANCE, value, np.nan)
+
+
+def rank_correlation(rated: np.ndarray, predicted: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation; (...,). NaN where either side is constant. Parameters: :func:`concordance`."""
+    _, variance, together = _moments(_ranks(rated, weight), _ranks(predicted, weight), weight)
+    value = _ratio(together, np.sqrt(variance.prod(axis=0)))
+    return np.where(variance.min(axis=0) > _LEAST_VARIANCE, value, np.nan)
+
+
+def _moments(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means (2, ...), variances (2, ...) and covariance (...,) of (n,) or (..., n) values."""
+    count = weight.sum(axis=-1)
+    mean = np.stack([_ratio((weight * values).sum(axis=-1), count) for values in (first, second)])
+    one, other = first - mean[0][..., None], second - mean[1][..., None]
+    sums = [(weight * product).sum(axis=-1) for product in (one * one, other * other, one * other)]
+    variance_and_covariance = _ratio(np.stack(sums), count - 1)
+    return mean, variance_and_covariance[:2], variance_and_covariance[2]
+
+
+def _ranks(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(..., n) ranks from 1, equal values sharing their mean rank, as if each entry stood there ``weight`` times."""
+    distinct, index = np.unique(values, return_inverse=True)
+    order = np.argsort(index, kind="stable")
+    starts = np.searchsorted(index[order], np.arange(len(distinct)))
+    times = np.add.reduceat(weight[..., order], starts, axis=-1)
+    return (np.cumsum(times, axis=-1) - (times - 1) / 2)[..., index]
+
+
+def agreement(
+    rated: np.ndarray,
+    predicted: np.ndarray,
+    group: np.ndarray,
+    subject: np.ndarray,
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> dict[str, dict[str, Any]]:
+    """Scores of predicted ratings with interval and spread as in :func:`summarise`. Without knowledge each is 0.
+
+    Parameters
+    ----------
+    rated, predicted : (n,) float, one entry a trial and group; group, subject : (n,) int
+
+    Returns
+    -------
+    dict
+        ``concordance``, ``rank_correlation``: over the trials of all people of a group.
+        ``within_subject_rank_correlation``: over the trials of one person, mean over people. Pooled scores also count
+        who uses which part of the scale; this one does not.
+    """
+    groups, group = np.unique(group, return_inverse=True)
+    subjects, subject = np.unique(subject, return_inverse=True)
+    times = _draws(len(subjects), resamples, seed)
+    # The first row is the value itself, in which everybody counts once.
+    weights = np.concatenate([np.ones((1, len(subjects))), np.zeros((0, len(subjects))) if times is None else times])
+    scores = {
+        name: np.empty((len(weights), len(groups)))
+        for name in ("concordance", "rank_correlation", "within_subject_rank_correlation")
+    }
+    for one in range(len(groups)):
+        mine = group == one
+        r, p, who = rated[mine], predicted[mine], subject[mine]
+        for start in range(0, len(weights), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            scores["concordance"][some, one] = concordance(r, p, weights[some, who])
+            scores["rank_correlation"][some, one] = rank_correlation(r, p, weights[some, who])
+        of_subjects = np.array(
+            [rank_correlation(r[who == s], p[who == s], np.ones((who == s).sum())) for s in range(len(subjects))]
+        )
+        known = ~np.isnan(of_subjects)
+        within = _ratio(weights[:, known] @ of_subjects[known], weights[:, known].sum(axis=1))
+        scores["within_subject_rank_correlation"][:, one] = within
+    return {
+        name: _entry(values[0], None if times is None else _interval(_nanmean(values[1:], axis=1), confidence))
+        for name, values in scores.items()
+    }
 
 
 def per_subject(

@@ -22,7 +22,7 @@ from eegpipe import datasets
 from eegpipe.clean.settings import CleanSettings
 from eegpipe.errors import UsageProblem, did_you_mean
 from eegpipe.models.art_settings import ArtConfig, ArtTraining, FineTuneSettings, GatConfig
-from eegpipe.models.baseline_settings import RAW_NETWORKS, BaselineName, BaselineSettings
+from eegpipe.models.baseline_settings import ACROSS_BASELINES, RAW_NETWORKS, BaselineName, BaselineSettings
 from eegpipe.models.emod_settings import EmodConfig, EmodFineTuning, EmodTraining
 from eegpipe.models.settings import MdjptConfig, MdjptTraining
 from eegpipe.predictions import EvaluateSettings
@@ -90,6 +90,8 @@ class Params:
     methods: list[MethodName]
     fine_tuned: list[Literal["emod", "art"]]
     baselines: list[BaselineName]
+    across: list[Literal["mdjpt", "emod", "art", "de", "de_linear"]]
+    across_from: list[str] | None
     simulate: dict[str, SimulateSettings]
     clean: CleanSettings
     windowing: dict[str, dict[Size, WindowingSettings]]
@@ -180,6 +182,8 @@ def _check_names(params: Params, source: str) -> None:
         # A method reads the windowing of its own name.
         ("methods", params.methods, params.windowings),
         ("fine_tuned", params.fine_tuned, params.methods),
+        ("across", params.across, [*params.methods, *ACROSS_BASELINES]),
+        ("across_from", params.across_from or [], params.raw),
         ("split.protocols", params.split.protocols, PROTOCOLS),
         ("split.target_of", params.split.target_of, [*datasets.NAMES, *params.raw]),
     ]
@@ -190,6 +194,13 @@ def _check_names(params: Params, source: str) -> None:
         if name not in known
     ]
     faults += _mix_faults(params, source)
+    if params.across:
+        learned = params.raw if params.across_from is None else params.across_from
+        faults += [
+            f"{source}: across_from: nothing but the target '{target}', expected at least one other data set."
+            for target in params.targets
+            if not set(learned) - {target}
+        ]
     if set(params.baselines) & set(RAW_NETWORKS):
         from eegpipe.models.baselines_raw import missing  # with torch, which most stages do without
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # From the largest to the smallest; who keeps subjects apart keeps their sessions, trials and windows apart.
 UNITS = ("subject", "session", "stimulus", "trial", "window")
+# Between data set and subject in the names of subjects of other data sets (``across.joined``). No BIDS label has it.
+SEPARATOR = "/"
 
 
 @dataclass(frozen=True)

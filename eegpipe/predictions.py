@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
-from eegpipe import audit, forked, metrics, progress
+from eegpipe import audit, forked, metrics, progress, ratings
 from eegpipe.connectivity import Graph, graphs
 from eegpipe.errors import DataProblem
 from eegpipe.features import lds_smooth, online_normalise, priors, streams, trials
@@ -182,11 +182,13 @@ class Predictions:
     curves: list[list[tuple[float, float | None]]]
     # Of the first fold, where the classifier has attention over a graph: one for each class that it tested.
     graphs: list[Graph] = field(default_factory=list)
+    # Of a target with self-reports, where the classifier is the one that all methods share.
+    rated: ratings.Rated | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class _Answered:
-    """One fold. rows, truth, probabilities: of its test part; chance: of guessing; curve: of training."""
+    """One fold. rows, truth, probabilities, rated: of its test part; chance: of guessing; curve: of training."""
 
     rows: np.ndarray
     truth: np.ndarray
@@ -194,6 +196,7 @@ class _Answered:
     chance: dict[str, float]
     curve: list[tuple[float, float | None]]
     graphs: list[Graph]
+    rated: np.ndarray | None  # (n, rating), predicted
 
 
 def predict(
@@ -213,9 +216,11 @@ def predict(
     """
     classes = find_classes(segments, split.settings["target"])
     groups = group_names(split)
+    shared = isinstance(features, FeatureCache) and features.head is None
+    told = ratings.reports(segments) if shared and ratings.covers(split.protocol) else None
 
     def one(number: int) -> _Answered:
-        return _predict_fold(split, number, segments, classes, features, settings, seed)
+        return _predict_fold(split, number, segments, classes, told, features, settings, seed)
 
     if isinstance(features, FeatureCache):  # once for all processes
         features.fill(
@@ -232,6 +237,8 @@ def predict(
     rows = np.concatenate([a.rows for a in answered])
     # As they are stored: whoever computes a metric again from the file must find the same digits.
     probabilities = np.concatenate([a.probabilities for a in answered]).astype(np.float32).astype(np.float64)
+    predicted = [a.rated.astype(np.float32) for a in answered if a.rated is not None]
+    rated = ratings.of_test(np.concatenate(predicted), told, rows) if told is not None else None
     return Predictions(
         split=split,
         done=_uses(split, segments, rows, features, settings),
@@ -243,6 +250,7 @@ def predict(
         chance=mean_chance(chances),
         curves=[a.curve for a in answered if a.curve],
         graphs=answered[0].graphs,
+        rated=rated,
     )
 
 
@@ -251,11 +259,15 @@ def _predict_fold(
     number: int,
     segments: Segments,
     classes: Classes,
+    told: ratings.Reports | None,
     features: FeatureCache | Trainer | ClassShares,
     settings: EvaluateSettings,
     seed: int,
 ) -> _Answered:
-    """The ``number``-th fold. The first one of a split is also probed for what its row declares."""
+    """The ``number``-th fold. The first one of a split is also probed for what its row declares.
+
+    ``told``: ratings to be predicted beside the classes; None: none.
+    """
     plan, fold, n_classes = PROTOCOLS[split.protocol], split.folds[number], len(classes.names)
     rows = {part: fold_rows(fold, part, segments, classes) for part in ("train", "validation", "test")}
     for part in ("train", "test"):
@@ -267,6 +279,7 @@ def _predict_fold(
     fold_seed = int(digest(seed, fold.name)[:8], 16)
     uses = _uses(split, segments, rows["test"], features, settings)
     read: list[Graph] = []
+    rated: np.ndarray | None = None
     if isinstance(features, FeatureCache):
         raw = {part: features(positions) for part, positions in rows.items() if len(positions)}
         x = treated(raw, rows, segments, settings, published=plan.as_mdjpt)
@@ -275,8 +288,13 @@ def _predict_fold(
         else:
             answer, curve = _own_head(features.head, segments, rows, x, y, n_classes, fold_seed)
         probabilities = answer(x["test"])
+        answers = [answer]
+        if told is not None:
+            answers.append(ratings.fit(x["train"], told, rows["train"]).predict)
+            rated = answers[1](x["test"])
         if not number:
-            _probe_treatment(raw, rows, segments, settings, uses, x, answer, probabilities, split)
+            given = [probabilities] if rated is None else [probabilities, rated]
+            _probe_treatment(raw, rows, segments, settings, uses, x, answers, given, split)
     elif isinstance(features, ClassShares):
         probabilities, curve = features.probabilities(y["train"], n_classes, len(rows["test"])), []
     else:
@@ -290,10 +308,10 @@ def _predict_fold(
             # Here and not later: a process that shares the folds hands back arrays, not networks.
             read = graphs(fitted, chosen["test"], y["test"], classes.names)
     guess = metrics.chance(class_prior(y["train"], n_classes), class_prior(y["test"], n_classes))
-    return _Answered(rows["test"], y["test"], probabilities, guess, list(curve), read)
+    return _Answered(rows["test"], y["test"], probabilities, guess, list(curve), read, rated)
 
 
-# Treated features of a test part, (n, d), to probabilities, (n, class).
+# Treated features of a test part, (n, d), to probabilities, (n, class), or to ratings, (n, rating).
 _Answer = Callable[[np.ndarray], np.ndarray]
 
 
@@ -342,11 +360,14 @@ def _probe_treatment(
     settings: EvaluateSettings,
     uses: Sequence[str],
     x: Mapping[str, np.ndarray],
-    answer: _Answer,
-    probabilities: np.ndarray,
+    answers: Sequence[_Answer],
+    given: Sequence[np.ndarray],
     split: Split,
 ) -> None:
-    """Treat and answer again with a few test segments changed: :func:`audit.assert_declared`."""
+    """Treat and answer again with a few test segments changed: :func:`audit.assert_declared`.
+
+    ``given``: what each of ``answers`` said of the test part.
+    """
     if "priors_over_all_subjects" in uses:
         return  # declared: every test segment reaches everything
     changed, held = audit.probed(segments, rows["test"], uses)
@@ -354,7 +375,8 @@ def _probe_treatment(
     other["test"] = audit.loud(raw["test"], changed)
     again = treated(other, rows, segments, settings, published=PROTOCOLS[split.protocol].as_mdjpt)
     where = f"{split.protocol} on {segments.dataset}"
-    audit.assert_declared(where, x, again, probabilities, answer(again["test"]), held)
+    after = np.hstack([answer(again["test"]) for answer in answers])
+    audit.assert_declared(where, x, again, np.hstack(given), after, held)
 
 
 def group_names(split: Split) -> list[str]:

@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.fingerprint import digest
-from eegpipe.trials import Trial
+from eegpipe.trials import TargetName, Trial
 
 
 class NotApplicable(UsageProblem):
@@ -141,6 +141,12 @@ PROTOCOLS: Mapping[str, Protocol] = {
         "each fold of subjects tested by a classifier trained on the others",
         counterpart="kfold_subject_stimulus",
         own_settings=("subject_folds",),
+    ),
+    "cross_dataset": Protocol(
+        "cross",
+        "datasets",
+        ("subject", "stimulus"),
+        "the target's subjects tested by a classifier trained on other data sets, high against low valence",
     ),
     "within_session_blocked_stimulus": Protocol(
         "within",
@@ -305,10 +311,11 @@ class SplitSettings:
     protocols: Annotated[tuple[str, ...], MinLen(1)] = USUAL
     # Of the draws of subjects and clips; apart from the seed of training, which then does not change who is tested.
     seed: Annotated[int, Ge(0)] = 0
-    # What is predicted: the native label, high or low valence by self-report, or the first of these that exists.
-    target: Literal["auto", "label", "valence"] = "auto"
+    # What is predicted: the native label, high or low valence by self-report, or the first of these that exists;
+    # "affect": high or low valence, by the norm of the clip or of its word where there is no self-report.
+    target: TargetName = "auto"
     # The same for single data sets. The field predicts DREAMER's ratings, not the nine emotions of its clips' makers.
-    target_of: Mapping[str, Literal["auto", "label", "valence"]] = field(default_factory=lambda: {"dreamer": "valence"})
+    target_of: Mapping[str, TargetName] = field(default_factory=lambda: {"dreamer": "valence"})
     # Training groups of the few-shot protocols (mdJPT: 6).
     groups: Annotated[int, Ge(1), Le(100)] = 6
     # Share of the subjects in a training group, rounded up, at least 2 subjects. None: the paper's share.

@@ -17,6 +17,7 @@ from eegpipe.fewshot_curve import Point
 from eegpipe.fingerprint import digest, file_digest
 from eegpipe.predictions import EvaluateSettings, Predictions
 from eegpipe.protocols import COVERED_BY, PROTOCOLS, TRANSDUCTIVE
+from eegpipe.ratings import RATINGS
 from eegpipe.writing import table_text, write_file
 
 if TYPE_CHECKING:
@@ -59,7 +60,31 @@ def entry(result: Predictions, segments: Segments, settings: EvaluateSettings, s
         "chance": result.chance,
         **metrics.summarise(result.truth, result.probabilities, result.group, subject, **options),
         "trial_level": metrics.summarise(truth, probabilities, result.group[first], subject[first], **options),
+        **_ratings(result, trial, subject, options),
     }
+
+
+def _ratings(
+    result: Predictions, trial: np.ndarray, subject: np.ndarray, options: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The entry ``ratings``, of trials, or nothing where none were predicted."""
+    if result.rated is None:
+        return {}
+    entries = {}
+    for number, name in enumerate(RATINGS):
+        known = ~np.isnan(result.rated.reported[:, number])
+        unit = (result.group * (trial.max() + 1) + trial)[known]
+        first, reported, predicted = metrics.by_trial(
+            unit, result.rated.reported[known, number], result.rated.predicted[known, number : number + 1]
+        )
+        group, who = result.group[known][first], subject[known][first]
+        entries[name] = {
+            "n_subjects": len(np.unique(who)),
+            "n_trials": len(np.unique(trial[known])),
+            "chance": 0.0,
+            **metrics.agreement(reported, predicted[:, 0], group, who, **options),
+        }
+    return {"ratings": entries}
 
 
 def _by_trial(result: Predictions, trial: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -193,6 +218,10 @@ def _arrays(results: Sequence[Predictions], segments: Segments) -> dict[str, np.
             "truth": result.truth.astype(np.int16),
             "probabilities": result.probabilities.astype(np.float32),
         }
+        if result.rated is not None:
+            for number, name in enumerate(RATINGS):
+                columns[name] = result.rated.predicted[:, number].astype(np.float32)
+                columns[f"rated_{name}"] = result.rated.reported[:, number].astype(np.float32)
         arrays |= {f"{result.split.protocol}/{name}": values for name, values in columns.items()}
     return arrays
 

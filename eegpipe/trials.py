@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -14,6 +14,11 @@ from eegpipe.errors import DataProblem, UsageProblem, did_you_mean
 
 if TYPE_CHECKING:
     from eegpipe.loader import Segments
+
+
+# What can be predicted (:func:`find_classes`).
+TargetName = Literal["auto", "label", "valence", "affect"]
+TARGETS: tuple[str, ...] = get_args(TargetName)
 
 
 class Trial(NamedTuple):
@@ -38,6 +43,9 @@ class Classes:
 def find_classes(segments: Segments, target: str = "auto") -> Classes:
     """Native labels where the data set has them, else high or low valence by the participant's own rating.
 
+    "affect": high or low valence by the rating or, where there is none, by the norm of the clip or its word. That is
+    what data sets with ratings and data sets with labels have in common.
+
     A rating in the middle of the scale (valence 0) takes no part. For two classes the second one, ``high valence``, is
     the positive class of AUROC.
 
@@ -46,10 +54,10 @@ def find_classes(segments: Segments, target: str = "auto") -> Classes:
     DataProblem
         Fewer than two classes.
     UsageProblem
-        ``target`` is none of "auto", "label", "valence".
+        ``target`` is none of ``TARGETS``.
     """
-    if target not in ("auto", "label", "valence"):
-        raise UsageProblem(f"No target '{target}'.{did_you_mean(target, ('auto', 'label', 'valence'))}")
+    if target not in TARGETS:
+        raise UsageProblem(f"No target '{target}'.{did_you_mean(target, TARGETS)}")
     where = f"segments of {segments.dataset}"
     if target == "label" or (target == "auto" and bool((segments.label >= 0).any())):
         present = np.unique(segments.label[segments.label >= 0])
@@ -58,12 +66,22 @@ def find_classes(segments: Segments, target: str = "auto") -> Classes:
             raise DataProblem(f"{where}: label", f"{len(present)} classes", "at least 2", cure)
         of_segment = np.where(segments.label >= 0, np.searchsorted(present, segments.label), -1)
         return Classes(tuple(segments.labels[index] for index in present), "native label", of_segment.astype(np.int64))
-    rated = segments.affect_source == AffectSource.SELF_REPORT
+    norms, source = target == "affect", segments.affect_source
+    rated = source != AffectSource.UNKNOWN if norms else source == AffectSource.SELF_REPORT
     of_segment = np.where(rated & (segments.valence > 0), 1, np.where(rated & (segments.valence < 0), 0, -1))
     if len(np.unique(of_segment[of_segment >= 0])) < 2:
+        found = "no self-reports on both sides of the middle"
         cure = "Only data sets with native labels or with the participants' own ratings can be evaluated."
-        raise DataProblem(f"{where}: valence", "no self-reports on both sides of the middle", "some on each", cure)
+        if norms:
+            found = "no values on both sides of the middle"
+            cure = "Only data sets whose trials have a valence can be evaluated so: a rating, or the norm of a word."
+        raise DataProblem(f"{where}: valence", found, "some on each", cure)
     definition = "valence by self-report, above or below the middle of the scale; trials at the middle are left out"
+    if norms:
+        definition = (
+            "valence, above or below the middle of the scale: the participant's own rating or, without one, the norm "
+            "of the clip or of its word; trials at the middle are left out"
+        )
     return Classes(("low valence", "high valence"), definition, of_segment.astype(np.int64))
 
 

@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from eegpipe import methods, metrics
+from eegpipe import across, methods, metrics, ratings
+from eegpipe.affect import LIMIT
 from eegpipe.errors import DataProblem, UsageProblem
-from eegpipe.evaluate import METHODS, MODEL_FILES
+from eegpipe.evaluate import METHODS, MODEL_FILES, family
 from eegpipe.finetune import SUFFIX
 from eegpipe.fingerprint import file_digest
 from eegpipe.loader import PER_SEGMENT, Segments
@@ -42,6 +43,9 @@ _NAMED = 3
 # In a table: hexadecimal digits of a digest, characters of a cell.
 _DIGEST, _CELL = 64, 60
 _COLUMNS = ("group", "fold", "fold_names", "row", "subject", "session", "trial", "stimulus", "truth", "probabilities")
+# Where ratings were predicted: all of them or none.
+_PREDICTED = ratings.RATINGS
+_RATED = tuple(f"rated_{name}" for name in _PREDICTED)
 # What numpy and zipfile raise for archives that are cut off, altered, encrypted or made up.
 _UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 _AGAIN = "Run the evaluation again."
@@ -134,9 +138,9 @@ def verify(
             root=base,
             metrics=path,
             plots=(plots or (path.parent if beside else base / "plots" / target / method)).absolute(),
-            splits=(splits or base / "data" / "splits" / target).absolute(),
+            splits=(splits or base / "data" / "splits" / across.folder(target, method)).absolute(),
             store=(store or base / "data" / "segments" / windowing / f"{target}.zarr").absolute(),
-            model=(model or base / "models" / method.removesuffix(SUFFIX) / target).absolute(),
+            model=(model or base / "models" / family(method) / target).absolute(),
         )
         checks.extend(_Evaluation(content, method, protocols, hashes, files, places).checks())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -251,10 +255,36 @@ class _Evaluation:
             told = f"{self.content['target']}, windowing {self.content['windowing']}"
             found = f"{self.store.dataset}, windowing {self.store.windowing}"
             yield Check(name, "data set", told, found, told == found, _AGAIN)
+            if self.method.endswith(across.SUFFIX):
+                yield from self.check_others(self.store)
+
+    def check_others(self, target: Segments) -> Iterator[Check]:
+        """The stores that trained, beside the target's. Only with all of them are there labels to compare with."""
+        from eegpipe.store import open_store, store_digest
+
+        self.store = None
+        named = dict(self.content.get("learned_from") or {})
+        if not named:
+            yield Check(self.here, "learned_from", "the data sets that trained", "none recorded", False, _AGAIN)
+        others = []
+        for other, digest in named.items():
+            path = self.places.store.parent / f"{other}.zarr"
+            name = self.places.name(path)
+            if not path.is_dir():
+                yield _missing(name, "digest", digest, "--store: it lies beside the target's")
+                continue
+            cure = "This is another store than the one that trained, or a file of it changed. " + _RESTORE
+            check = _same(name, "digest", digest, store_digest(path), cure)
+            yield check
+            if check.ok:
+                with open_store(path) as store:
+                    others.append(_labels(store, str(digest)))
+        if named and len(others) == len(named):
+            self.store = across.joined(target, others)
 
     def check_model(self) -> Iterator[Check]:
         named, weights = self.files.get("model"), self.hashes.get("model")
-        if self.method in BASELINES:
+        if family(self.method) in BASELINES:
             found = "a model is named" if weights or named else "none"
             yield Check(self.here, "model", "none, as a baseline has none", found, found == "none", _AGAIN)
             self.across = False
@@ -278,7 +308,7 @@ class _Evaluation:
         if good:
             self.manifest = json.loads((self.places.model / "manifest.json").read_text(encoding="utf-8"))
             config = json.loads((self.places.model / "config.json").read_text(encoding="utf-8"))
-            known = methods.get(self.method.removesuffix(SUFFIX))
+            known = methods.get(family(self.method))
             self.across = known.across(known.read_config(config))
 
     def check_predictions(self) -> Iterator[Check]:
@@ -380,6 +410,7 @@ class _Evaluation:
             chance = _chance(split, self.store, classes)
             predicted = self.places.name(self.places.plots / PREDICTIONS)
             checks += _against_store(predicted, protocol, columns, split, self.store, classes, self.arrays)
+            checks += self.check_ratings(split, self.store, columns["row"])
             checks += self.check_leaks(split, self.store)
             checks += self.check_uses(split, self.store, columns["row"])
         rows = np.unique(np.concatenate([self.arrays[f"{name}/row"] for name in self.protocols]))
@@ -393,6 +424,7 @@ class _Evaluation:
             probabilities=columns["probabilities"].astype(np.float64),
             chance=chance,
             curves=[],
+            rated=_rated(self.arrays, protocol),
         )
         settings = self.content["settings"]
         terms = EvaluateSettings(resamples=settings["resamples"], confidence=settings["confidence"])
@@ -418,10 +450,31 @@ class _Evaluation:
             rest = f"{len(differing) - _NAMED} more of {len(names)} fields differ"
             yield Check(self.here, f"{protocol}: values", "the same as computed again", rest, False, cure)
 
+    def check_ratings(self, split: Split, store: Segments, rows: np.ndarray) -> Iterator[Check]:
+        """Whether ratings were predicted where they are due, of what the store's participants said."""
+        shared = not self.method.endswith(SUFFIX) and (
+            family(self.method) not in BASELINES or family(self.method) == "de"
+        )
+        told = ratings.reports(store) if shared and ratings.covers(split.protocol) else None
+        due = None if told is None else told.values[rows[rows < len(store)]]
+        if due is not None and np.isnan(due).all():
+            due = None
+        found = _rated(self.arrays or {}, split.protocol)
+        if due is None and found is None:
+            return
+        name, what = self.places.name(self.places.plots / PREDICTIONS), f"{split.protocol}: the participants' ratings"
+        expected = "none" if due is None else "those of the store"
+        if due is None or found is None:
+            text, ok = "some" if found else "none", False
+        else:
+            ok = np.array_equal(found.reported, due, equal_nan=True)
+            text = expected if ok else "others"
+        yield Check(name, what, expected, text, ok, "The ratings were altered. " + _RESTORE)
+
     def check_leaks(self, split: Split, store: Segments) -> Iterator[Check]:
         """The assertions of the evaluation, once more."""
         what = f"{split.protocol}: assertions against leaks"
-        needs_model = self.method not in BASELINES
+        needs_model = family(self.method) not in BASELINES
         if needs_model and self.manifest is None:
             yield _not_made(self.here, what, "the model as evaluated")
             return
@@ -492,7 +545,37 @@ def _malformed(arrays: Mapping[str, np.ndarray], protocols: Sequence[str], n_cla
             return f"values of {protocol} that are not finite or below zero"
         if columns["truth"].max() >= n_classes or columns["subject"].max() >= len(arrays["subject_names"]):
             return f"a class or subject of {protocol} without a name"
+        if problem := _malformed_ratings(arrays, protocol, count):
+            return problem
     return ""
+
+
+def _malformed_ratings(arrays: Mapping[str, np.ndarray], protocol: str, count: int) -> str:
+    """As :func:`_malformed`, of the columns that only some predictions have."""
+    given = {name: arrays.get(f"{protocol}/{name}") for name in (*_PREDICTED, *_RATED)}
+    columns = {name: values for name, values in given.items() if values is not None}
+    if not columns:
+        return ""
+    if len(columns) < len(given):
+        return f"some ratings of {protocol}, but not {', '.join(given.keys() - columns.keys())}"
+    if any(values.shape != (count,) or values.dtype.kind != "f" for values in columns.values()):
+        return f"ratings of {protocol} that are not as long as its other columns, or no numbers"
+    # Only what a person did not say may be missing.
+    within = {name: np.abs(values) <= LIMIT for name, values in columns.items()}
+    if not all((within[name] | (np.isnan(columns[name]) if name in _RATED else False)).all() for name in columns):
+        return f"ratings of {protocol} that are not on the scale"
+    return ""
+
+
+def _rated(arrays: Mapping[str, np.ndarray], protocol: str) -> ratings.Rated | None:
+    """Predicted and given ratings of well-formed arrays; None: there are none."""
+    if f"{protocol}/{_PREDICTED[0]}" not in arrays:
+        return None
+    predicted, reported = (
+        np.stack([arrays[f"{protocol}/{name}"] for name in names], axis=1).astype(np.float64)
+        for names in (_PREDICTED, _RATED)
+    )
+    return ratings.Rated(predicted, reported)
 
 
 def _segments(columns: Mapping[str, Any], shape: tuple[int, ...], **names: Any) -> Segments:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from eegpipe.affect import AffectSource
+from eegpipe.affect import UNKNOWN, Affect, AffectSource
 from eegpipe.loader import Segments
 
 RATE_HZ = 100.0
@@ -119,6 +119,8 @@ def write_segments(path: Path, segments: Segments) -> None:
         mine = np.flatnonzero((columns == key).all(axis=1))
         subject, session, trial, stimulus = key
         label = int(segments.label[mine[0]])
+        source = AffectSource(segments.affect_source[mine[0]])
+        rating = (float(segments.valence[mine[0]]), float(segments.arousal[mine[0]]))
         trials.append(
             TrialSegments(
                 eeg=segments.eeg[mine],
@@ -130,6 +132,7 @@ def write_segments(path: Path, segments: Segments) -> None:
                 stimulus_time=segments.stimulus_time[mine],
                 recording_time=segments.recording_time[mine],
                 label=segments.labels[label] if label >= 0 else None,
+                affect=Affect(*rating, source) if source else UNKNOWN,
             )
         )
     write_store(path, trials, StoreHeader(segments.dataset, segments.windowing, segments.rate_hz, segments.labels))

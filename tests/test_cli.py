@@ -25,6 +25,9 @@ COMMANDS = [
     "evaluate",
     "report",
     "results",
+    "verify",
+    "compare",
+    "sweep",
 ]
 
 

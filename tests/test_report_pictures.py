@@ -19,10 +19,11 @@ from eegpipe.embed import Sample, rows_of
 from eegpipe.errors import DataProblem
 from eegpipe.evaluate import METHODS, EvaluateSettings, evaluate
 from eegpipe.models.baselines import MlpSettings, de_features
+from eegpipe.paired import Predicted, compare_files
 from eegpipe.protocols import PROTOCOLS, SplitSettings
 from eegpipe.report import build, figures_scores
 from eegpipe.report.comparison import read_evaluations
-from eegpipe.report.predicted import RATES, Predicted, paired_interval, read_predictions, roc_curves
+from eegpipe.report.predicted import RATES, paired_interval, read_predictions, roc_curves
 from eegpipe.report.reported import beside, read_reported
 from eegpipe.report.tables import likeness, read_graphs
 from eegpipe.results import write_graphs
@@ -111,7 +112,8 @@ def words(html: str) -> str:
 def predicted(right: np.ndarray, subject: np.ndarray) -> Predicted:
     truth = np.arange(len(right)) % 2
     answer = np.where(right, truth, 1 - truth)
-    return Predicted(subject, np.zeros(len(right), dtype=int), truth, np.eye(2)[answer])
+    one = np.zeros(len(right), dtype=int)
+    return Predicted(subject, one, np.arange(len(right))[:, None], truth, np.eye(2)[answer])
 
 
 def test_a_paired_interval_sees_what_people_share():
@@ -179,6 +181,18 @@ def test_differences_are_those_of_the_metrics(page, project):
     )
     label = re.search(r'aria-label="(Differences on seed\. [^"]*Few-shot: new people: [^"]*)"', page)[1]
     assert f"DE baseline, Few-shot: new people: {figures_scores.signed(leak)} points (" in label
+
+
+def test_pairs_of_methods_are_tested_and_what_few_people_cannot_show_is_said(page, project):
+    compared = compare_files([project / f"metrics/seed/{method}.json" for method in ("de", "emod")])
+    (pair,) = compared.comparisons
+    assert (pair.higher, pair.lower, pair.people) == ("de", "emod", 5)
+    text = words(page[page.index('id="pairs"') : page.index('id="leaks"')])
+    assert "seed: the difference does not hold" in text
+    assert f"DE baseline over EMOD {figures_scores.signed(pair.difference)} (5)" in text
+    assert "With 5 people no two methods can be told apart, however far apart they lie" in text
+    assert "It takes 6 people or more." in text
+    assert "Not among them: ART + GAT (no predictions are stored)." in text
 
 
 def test_signed_numbers_have_no_minus_zero():

@@ -22,6 +22,9 @@ BASELINES: Mapping[str, str] = {
     "eegconformer": "EEGConformer of braindecode, trained on raw windows of the training part",
 }
 
+# Those that can also learn from other data sets (eegpipe/across.py). Networks on raw windows need one montage.
+ACROSS_BASELINES = ("de_linear", "de")
+
 # The class of each network in braindecode.models.
 RAW_NETWORKS: Mapping[str, str] = {
     "eegnet": "EEGNet",

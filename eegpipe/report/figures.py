@@ -25,6 +25,7 @@ def forest(rows: Sequence[Row], methods: Sequence[str]) -> str:
     scale = svg.Scale(0, 1, 72, WIDTH - 58)
     parts, labels, y = [], [], 4.0
     body: list[str] = []
+    chances: list[str] = []
     clean_before = False
     for (leak_free, title), group in groupby(rows, key=lambda row: (row.leak_free, row.title)):
         members = list(group)
@@ -33,6 +34,8 @@ def forest(rows: Sequence[Row], methods: Sequence[str]) -> str:
             y += 4
         clean_before = leak_free
         y += 16
+        # Where all protocols have the same classes the pieces are one line; with two classes chance lies elsewhere.
+        chance, above = scale(members[0].uniform), y - 14
         body.append(svg.text(0, y, title, style="strong"))
         if not leak_free:
             body.append(svg.text(WIDTH, y, "leaks", style="leak", anchor="end"))
@@ -41,17 +44,17 @@ def forest(rows: Sequence[Row], methods: Sequence[str]) -> str:
             body += _forest_row(row, methods.index(row.method), scale, y)
             labels.append(f"{title}{'' if leak_free else ' (leaks)'}, {row.method_title}: {_with_interval(row)}")
         y += 12
+        chances.append(svg.line(chance, above, chance, y + 4, style="chance"))
     bottom = y
     for tick in scale.ticks(4):
         parts.append(svg.line(scale(tick), 6, scale(tick), bottom, style="grid"))
         parts.append(svg.text(scale(tick), bottom + 14, f"{tick:.0%}", style="small", anchor="middle"))
-    chance = scale(first.uniform)
-    parts.append(svg.line(chance, 6, chance, bottom, style="chance"))
-    parts.append(
-        svg.text(chance, bottom + 28, f"chance {first.uniform:.0%}", style="small chance-text", anchor="middle")
-    )
-    label = f"Balanced accuracy on {first.target}, chance {first.uniform:.0%}. " + "; ".join(labels)
-    return svg.picture(WIDTH, bottom + 32, [*parts, *body], label=label)
+    levels = list(dict.fromkeys(row.uniform for row in rows))
+    words = f"chance {' and '.join(f'{level:.0%}' for level in levels)}"
+    middle = sum(map(scale, levels)) / len(levels)
+    parts.append(svg.text(middle, bottom + 28, words, style="small chance-text", anchor="middle"))
+    label = f"Balanced accuracy on {first.target}, {words}. " + "; ".join(labels)
+    return svg.picture(WIDTH, bottom + 32, [*parts, *chances, *body], label=label)
 
 
 def _forest_row(row: Row, method: int, scale: svg.Scale, y: float) -> list[str]:

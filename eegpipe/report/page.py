@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from eegpipe import svg
 from eegpipe.errors import UsageProblem
+from eegpipe.paired import LEVEL
 from eegpipe.protocols import PROTOCOLS
 from eegpipe.report import figures, figures_scores, pictures, quality
 from eegpipe.report.collect import DataSet, Model, read_data_sets, read_models
@@ -54,6 +55,7 @@ def write(root: Path, out: Path, targets: Sequence[str] | None = None) -> None:
         decimal=_decimal,
         numbers=_numbers,
         higher=_higher,
+        level=LEVEL,
         **_head(evaluations, data_sets),
         **_results(root, evaluations, data_sets),
         **pictures.papers(evaluations, models, [one.name for one in data_sets if one.simulated]),

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
-from eegpipe import metrics
-from eegpipe.errors import DataProblem
+from eegpipe import metrics, paired
+from eegpipe.paired import Predicted
 from eegpipe.report.comparison import Evaluation, Gap, Row
 
 # False alarm rates at which a ROC curve is drawn.
 RATES = np.linspace(0, 1, 51)
 
 
-@dataclass(frozen=True, eq=False)
-class Predicted:
-    """Predictions of one method under one protocol, n of them.
-
-    subject : (n,) str
-    group : (n,) int, training groups
-    truth : (n,) int; probabilities : (n, class)
-    """
-
-    subject: np.ndarray
-    group: np.ndarray
-    truth: np.ndarray
-    probabilities: np.ndarray
-
-
 def read_predictions(root: Path, evaluation: Evaluation, protocols: Sequence[str]) -> dict[str, Predicted]:
-    """Protocol -> its predictions, of those that ``plots/<target>/<method>/predictions.npz`` holds.
+    """Protocol -> its predictions, of those that ``plots/<target>/<method>/predictions.npz`` holds; empty without it.
 
     Raises
     ------
@@ -42,25 +25,7 @@ def read_predictions(root: Path, evaluation: Evaluation, protocols: Sequence[str
         If the file is there and is none.
     """
     path = root / "plots" / evaluation.target / evaluation.method / "predictions.npz"
-    if not path.is_file():
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            names = stored["subject_names"]
-            return {
-                one: Predicted(
-                    names[stored[f"{one}/subject"]],
-                    stored[f"{one}/group"].astype(np.int64),
-                    stored[f"{one}/truth"].astype(np.int64),
-                    stored[f"{one}/probabilities"].astype(np.float64),
-                )
-                for one in protocols
-                if f"{one}/truth" in stored.files
-            }
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, BadZipFile, zlib.error) as error:
-        where = path.relative_to(root).as_posix()
-        text = f"something unreadable ({error.__class__.__name__})"
-        raise DataProblem(where, text, "predictions of an evaluation", "Run the stage that writes it again.") from None
+    return paired.read_predictions(path, path.relative_to(root).as_posix(), protocols) if path.is_file() else {}
 
 
 def paired_interval(
