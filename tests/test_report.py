@@ -238,6 +238,11 @@ def test_targets_of_earlier_settings_are_named_and_not_shown(project, tmp_path):
         build(project, tmp_path / "page.html", ["another"])
 
 
+def test_no_section_speaks_of_ratings_that_nobody_gave(page, project):
+    assert not any('"ratings"' in path.read_text() for path in (project / "metrics").rglob("*.json"))
+    assert 'id="ratings"' not in page
+
+
 def test_what_was_run_can_be_traced(page, project):
     metrics = json.loads((project / "metrics" / "demo" / "mdjpt.json").read_text())
     text = section(page, "run", "limits")

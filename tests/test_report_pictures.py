@@ -6,18 +6,22 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from eegpipe import datasets, embed
+from eegpipe.affect import AffectSource
 from eegpipe.connectivity import graph_of
 from eegpipe.embed import Sample, rows_of
 from eegpipe.errors import DataProblem
 from eegpipe.evaluate import METHODS, EvaluateSettings, evaluate
+from eegpipe.loader import Segments
 from eegpipe.models.baselines import MlpSettings, de_features
 from eegpipe.paired import Predicted, compare_files
 from eegpipe.protocols import PROTOCOLS, SplitSettings
@@ -60,11 +64,20 @@ def sample(name: str, *, seen: bool, offset: float, seed: int) -> Sample:
     )
 
 
+def report_ratings(segments: Segments) -> None:
+    """Valence follows the class; arousal is a habit of the person."""
+    noise = np.random.default_rng(3).normal(size=(2, 5, 9))[:, segments.subject, segments.trial - 1]
+    segments.valence = np.clip(2 * segments.label - 2 + noise[0], -4, 4).astype(np.float32)
+    segments.arousal = np.clip(segments.subject - 2 + noise[1], -4, 4).astype(np.float32)
+    segments.affect_source = np.full(len(segments), AffectSource.SELF_REPORT, dtype=np.int8)
+
+
 @pytest.fixture(scope="module", name="project")
 def make_project(tmp_path_factory) -> Path:
     """A target on which the baseline reads the class and the encoder nothing, with every table there is."""
     root = tmp_path_factory.mktemp("pictures")
     segments = planted("class", dataset="seed", subjects=5, clips=9)
+    report_ratings(segments)
     splits = [make(one, segments, settings=SplitSettings(groups=2)) for one in USUAL]
     settings = EvaluateSettings(resamples=200, mlp=MlpSettings(least_steps=60, hidden=(16, 8)))
     for method in ("de", "emod"):
@@ -193,6 +206,63 @@ def test_pairs_of_methods_are_tested_and_what_few_people_cannot_show_is_said(pag
     assert "With 5 people no two methods can be told apart, however far apart they lie" in text
     assert "It takes 6 people or more." in text
     assert "Not among them: ART + GAT (no predictions are stored)." in text
+
+
+def rating_rows(project: Path, methods: dict[str, str]) -> list[str]:
+    """The table of ratings from the metrics, row by row, under the strictest protocol."""
+    rows = []
+    for rating in ("valence", "arousal"):
+        for method, title in methods.items():
+            content = json.loads((project / f"metrics/seed/{method}.json").read_text())
+            entry, cells = content["protocols"][USUAL[0]]["ratings"][rating], [title]
+            for name in ("concordance", "rank_correlation", "within_subject_rank_correlation"):
+                ends = [entry[name]["value"], *entry[name]["interval"].values()]
+                cells.append("{} [{}, {}]".format(*map(figures_scores.decimal, ends)))
+            rows.append(f"{' '.join(cells)} {entry['n_subjects']} ({entry['n_trials']})")
+    return rows
+
+
+def ratings_table(page: str) -> str:
+    return page[page.index('id="ratings"') : page.index('id="leaks"')]
+
+
+def test_ratings_are_those_of_the_metrics_under_the_strictest_protocol(page, project):
+    table = ratings_table(page)
+    titles = {"de": "DE baseline", "emod": "EMOD", "art_finetuned": "ART + GAT"}
+    text, rows = words(table), rating_rows(project, titles)
+    places = [text.index(row) for row in rows]
+    assert places == sorted(places)
+    assert table.count('<th scope="row">') == len(rows) == 6
+    assert places[2] < text.index("Arousal, from calm to excited") < places[3]
+    assert "seed Few-shot: new people, new clips. Concordance is 1" in text
+
+
+def edited(project: Path, to: Path, change: Callable[[dict[str, Any]], object]) -> str:
+    """The page after ``change`` of every protocol's entry in the metrics."""
+    shutil.copytree(project / "metrics", to / "metrics")
+    for path in (to / "metrics").rglob("*.json"):
+        content = json.loads(path.read_text())
+        for entry in content["protocols"].values():
+            change(entry)
+        path.write_text(json.dumps(content))
+    build(to, to / "page.html")
+    return (to / "page.html").read_text(encoding="utf-8")
+
+
+def test_ratings_with_leaks_are_not_shown_and_without_any_there_is_no_section(project, tmp_path):
+    def without(entry: dict[str, Any]) -> None:
+        if entry["leak_free"]:
+            entry["ratings"].clear()
+
+    assert 'id="ratings"' not in edited(project, tmp_path, without)
+
+
+def test_a_rating_without_a_score_is_a_dash(project, tmp_path):
+    def constant(entry: dict[str, Any]) -> None:
+        entry["ratings"]["arousal"]["rank_correlation"] |= {"value": None, "interval": None}
+
+    text = words(ratings_table(edited(project, tmp_path, constant)))
+    assert re.search(r"Arousal, from calm to excited DE baseline \S+ \[\S+ \S+\] – \S+ \[\S+ \S+\] 5 \(45\)", text)
 
 
 def test_signed_numbers_have_no_minus_zero():

@@ -54,7 +54,7 @@ _PROTOCOL_TITLES = {
 
 @dataclass(frozen=True)
 class Score:
-    """A share between 0 and 1 with its interval over test subjects; None: not known."""
+    """A score with its interval over test subjects; None: not known."""
 
     value: float | None
     low: float | None
@@ -63,6 +63,17 @@ class Score:
     @property
     def has_interval(self) -> bool:
         return self.low is not None and self.high is not None
+
+
+@dataclass(frozen=True)
+class Rating:
+    """How well one rating of the participants is predicted, by trial; chance is 0."""
+
+    concordance: Score
+    rank_correlation: Score
+    within_subject: Score  # rank correlation over the trials of one person
+    subjects: int
+    trials: int
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,7 @@ class Row:
     trials: int
     segments: int
     per_subject: Mapping[str, float]  # balanced accuracy of each test subject
+    ratings: Mapping[str, Rating]  # valence, arousal; empty where none were predicted
     split: str
 
     @property
@@ -228,6 +240,7 @@ def _row(target: str, method: str, protocol: str, entry: Mapping[str, Any], per_
         trials=entry["n_trials"],
         segments=entry["n_segments"],
         per_subject=per_subject,
+        ratings={name: _rating(one) for name, one in entry.get("ratings", {}).items()},
         split=entry["split"],
     )
 
@@ -235,6 +248,16 @@ def _row(target: str, method: str, protocol: str, entry: Mapping[str, Any], per_
 def _score(entry: Mapping[str, Any]) -> Score:
     interval = entry["interval"] or {"low": None, "high": None}
     return Score(entry["value"], interval["low"], interval["high"])
+
+
+def _rating(entry: Mapping[str, Any]) -> Rating:
+    return Rating(
+        concordance=_score(entry["concordance"]),
+        rank_correlation=_score(entry["rank_correlation"]),
+        within_subject=_score(entry["within_subject_rank_correlation"]),
+        subjects=entry["n_subjects"],
+        trials=entry["n_trials"],
+    )
 
 
 def _per_subject(path: Path) -> dict[str, dict[str, float]]:

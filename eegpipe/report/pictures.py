@@ -14,6 +14,7 @@ from eegpipe.report.collect import Model
 from eegpipe.report.comparison import METHOD_TITLES, Evaluation, Gap, Row, baseline_gaps, leak_gaps
 from eegpipe.report.pairs import pairs_of
 from eegpipe.report.predicted import Predicted, Roc, read_predictions, roc_curves, with_intervals
+from eegpipe.report.rated import ratings_of
 from eegpipe.report.reported import beside, missing_targets
 from eegpipe.report.tables import (
     EmotionGraph,
@@ -32,7 +33,7 @@ _MOST_CLASSES = 4
 def scores(
     root: Path, evaluations: Sequence[Evaluation], rows: Sequence[Row], methods: Sequence[str]
 ) -> dict[str, Any]:
-    """Differences with intervals, pairs of methods, people, ROC curves, curves over training subjects.
+    """Differences with intervals, pairs of methods, ratings, people, ROC curves, curves over training subjects.
 
     ``rows`` : every row without leaks, in the order of the page.
     """
@@ -54,6 +55,7 @@ def scores(
         "baseline_pictures": _by_target(below, lambda shown: figures_scores.gaps(_by_title(shown), methods)),
         "not_above": _not_above(below, strictest),
         "pairs": [shown for mine in strictest.values() if (shown := pairs_of(mine, known))],
+        "rated": [shown for one in targets if (shown := ratings_of([row for row in rows if row.target == one]))],
         "people_pictures": [
             (target, mine[0].title, Markup(figures_scores.people(mine, methods)))
             for target, mine in strictest.items()
