@@ -169,11 +169,13 @@ def score_across(
     joint = across.joined(target, others)
     code = code_digest(*imported_modules("eegpipe.evaluate", "eegpipe.train", without=_NO_EFFECT))
     weights = file_digest(models / method / world.encoders / "weights.safetensors") if encoder else ""
+    baseline = params.baseline[params.size]
     stores_used = [one.digest for one in (target, *others)]
-    known = folder / f"{method}{across.SUFFIX}-{digest(split.hash, stores_used, weights, asdict(settings), code)}.json"
+    parts = [split.hash, stores_used, weights, asdict(settings), asdict(baseline), params.seed, code]
+    known = folder / f"{method}{across.SUFFIX}-{digest(*parts)}.json"
     if not known.is_file():
-        head = linear_head(params.baseline[params.size]) if method == "de_linear" else None
-        features = across.JoinedFeatures(joint, target, others, encoder, settings, head, forked.cores())
+        head = linear_head(baseline) if method == "de_linear" else None
+        features = across.JoinedFeatures(joint, target, others, encoder, settings, head)
         out = folder / f"{method}{across.SUFFIX}.out"
         content = evaluate(
             method + across.SUFFIX,
@@ -184,6 +186,7 @@ def score_across(
             encoder=encoder,
             settings=settings,
             seed=params.seed,
+            workers=forked.cores(),
             features=features,
         )
         (entry,) = content["protocols"].values()
@@ -240,7 +243,8 @@ def run_again(
 ) -> list[Repeated]:
     """The rows' protocols alone, without affect, on ``count`` simulations of ``study``."""
     datasets_of = {row.dataset for row in missed}
-    study = replace(study, worlds=tuple(world for world in study.worlds if world.dataset in datasets_of))
+    if not any(row.protocol == across.PROTOCOL for row in missed):  # whose classifiers learn from all data sets
+        study = replace(study, worlds=tuple(world for world in study.worlds if world.dataset in datasets_of))
     methods = tuple(dict.fromkeys(row.method for row in missed))
     plans = {
         method: replace(
@@ -321,6 +325,8 @@ def _again(before: Mapping[str, Any], study: Study, params: Params, options: arg
     if not missed:
         print(f"\n{options.again}: every leak-free row covers chance.")
         return
+    if before["simulated"] != json.loads(json.dumps(_simulated(study))):
+        raise UsageProblem(f"--again: {options.again} is of another study. Give the options that it was made with.")
     used = range(before["first_seed"], before["first_seed"] + before["worlds"])
     first = used.stop if options.first_seed is None else options.first_seed
     if first < used.stop and first + options.worlds > used.start:
@@ -335,11 +341,15 @@ def _read(path: Path) -> dict[str, Any]:
     """A file of ``--json``."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if {"worlds", "first_seed", "rows"} <= content.keys():
+        if {"worlds", "first_seed", "simulated", "rows"} <= content.keys():
             return content
     except (OSError, ValueError, AttributeError):
         pass
     raise UsageProblem(f"--again: {path} is not what --json of this study writes.")
+
+
+def _simulated(study: Study) -> dict[str, Any]:
+    return {world.dataset: dict(world.simulated) for world in study.worlds}
 
 
 def _write_rows(path: Path, rows: Iterable[Row | Repeated], study: Study, worlds: int) -> None:
@@ -347,7 +357,7 @@ def _write_rows(path: Path, rows: Iterable[Row | Repeated], study: Study, worlds
         "worlds": worlds,
         "first_seed": study.first_seed,
         "confidence": CONFIDENCE,
-        "simulated": {world.dataset: world.simulated for world in study.worlds},
+        "simulated": _simulated(study),
         "rows": [asdict(row) for row in rows],
     }
     _write(path, json.dumps(content, indent=1) + "\n")

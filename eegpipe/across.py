@@ -18,7 +18,7 @@ from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.loader import PER_SEGMENT, Segments
 from eegpipe.parts import SEPARATOR
 from eegpipe.predictions import EvaluateSettings, FeatureCache, Head
-from eegpipe.protocols import SplitSettings
+from eegpipe.protocols import PROTOCOLS, SplitSettings
 from eegpipe.splits import Split, make
 from eegpipe.trials import TargetName, find_classes
 
@@ -44,7 +44,7 @@ def joined(target: Segments, others: Sequence[Segments]) -> Segments:
     UsageProblem
         No other data set, one named twice, or stores of several windowings.
     DataProblem
-        Two stores have a key for different clips.
+        Two stores have a key for different clips, or one does not have both classes.
     """
     parts = [target, *sorted(others, key=lambda one: one.dataset)]
     names = [one.dataset for one in parts]
@@ -56,6 +56,12 @@ def joined(target: Segments, others: Sequence[Segments]) -> Segments:
             f"{PROTOCOL}: {other[0].dataset} has the windowing '{other[0].windowing}', {target.dataset} "
             f"'{target.windowing}'. Name stores of one windowing."
         )
+    for one in parts:
+        try:
+            find_classes(one, CLASSES)
+        except DataProblem as problem:
+            cure = "Name other data sets to learn from (across_from in params.yaml, --from)."
+            raise DataProblem(problem.where, problem.found, problem.expected, cure) from None
     sessions = list(dict.fromkeys(name for one in parts for name in one.session_names))
     subjects: list[str] = []
     stimuli: dict[int, str] = {}
@@ -104,13 +110,15 @@ def write_split(target: Segments, others: Sequence[Segments], out: Path, setting
     """``cross_dataset.json`` in the folder ``out``, which is for this manifest alone; its path."""
     made = split_across(target, others, settings)
     out.mkdir(parents=True, exist_ok=True)
+    for name in (*(f"{one}.json" for one in PROTOCOLS if one != PROTOCOL), "not_applicable.tsv"):
+        (out / name).unlink(missing_ok=True)
     path = out / f"{PROTOCOL}.json"
     made.save(path)
     return path
 
 
 class JoinedFeatures(FeatureCache):
-    """Features of all data sets in one space, computed beforehand; only of segments that have a class.
+    """Features of all data sets in one space; only of segments that have a class.
 
     An encoder whose number of features depends on the montage (ART) is averaged over channels. Differential entropy is
     that of the channels that all data sets have. An encoder that looks at a subject's segments together is given those
@@ -118,19 +126,17 @@ class JoinedFeatures(FeatureCache):
 
     Parameters
     ----------
+    joint : Segments
+        :func:`joined` of the same ``target`` and ``others``.
     encoder : Encoder or None
         None: differential entropy.
     head : Head or None
         What classifies them; None: what all methods share.
-    joint : Segments
-        :func:`joined` of the same ``target`` and ``others``.
 
     Raises
     ------
     UsageProblem
         Differential entropy, and no channel that all have.
-    DataProblem
-        Features that are not finite.
     """
 
     def __init__(
@@ -141,28 +147,35 @@ class JoinedFeatures(FeatureCache):
         encoder: Encoder | None,
         settings: EvaluateSettings,
         head: Head | None = None,
-        workers: int = 1,
     ) -> None:
         super().__init__(joint, encoder, settings, head)
-        parts = [target, *sorted(others, key=lambda one: one.dataset)]
-        common = [name for name in target.channels if all(name in one.channels for one in parts)]
-        if encoder is None and not common:
-            raise UsageProblem(f"{PROTOCOL}: {', '.join(one.dataset for one in parts)} have no channel in common.")
-        values = []
-        for one in parts:
-            rows = np.flatnonzero(find_classes(one, CLASSES).of_segment >= 0)
-            cache = FeatureCache(one, encoder, settings)
-            cache.fill([rows], workers)
-            features = cache(rows)
-            if encoder is None:
-                of_channel = features.reshape(len(rows), len(one.channels), -1)
-                features = of_channel[:, [one.channels.index(name) for name in common]].reshape(len(rows), -1)
-            elif encoder.width is None:
-                features = features.reshape(len(rows), -1, encoder.model.config.width).mean(axis=1)
-            every = np.zeros((len(one), features.shape[1]), dtype=np.float32)
-            every[rows] = features
-            values.append(every)
-        self._values = np.concatenate(values)
+        self._network = encoder
+        self._parts = [target, *sorted(others, key=lambda one: one.dataset)]
+        self._common = [name for name in target.channels if all(name in one.channels for one in self._parts)]
+        if encoder is None and not self._common:
+            raise UsageProblem(f"{PROTOCOL}: {', '.join(one.dataset for one in self._parts)} share no channel.")
+        self._values: np.ndarray | None = None
+
+    def fill(self, parts: Sequence[np.ndarray], workers: int) -> None:
+        # All of them at the first call, which comes after the assertions against leaks.
+        if self._values is None:
+            self._values = np.concatenate([self._features_of(one, workers) for one in self._parts])
+        super().fill(parts, 1)
+
+    def _features_of(self, one: Segments, workers: int) -> np.ndarray:
+        rows = np.flatnonzero(find_classes(one, CLASSES).of_segment >= 0)
+        cache = FeatureCache(one, self._network, self.settings)
+        cache.fill([rows], workers)
+        features = cache(rows)
+        if self._network is None:
+            of_channel = features.reshape(len(rows), len(one.channels), -1)
+            features = of_channel[:, [one.channels.index(name) for name in self._common]].reshape(len(rows), -1)
+        elif self._network.width is None:
+            features = features.reshape(len(rows), -1, self._network.model.config.width).mean(axis=1)
+        every = np.zeros((len(one), features.shape[1]), dtype=np.float32)
+        every[rows] = features
+        return every
 
     def _compute(self, rows: np.ndarray) -> np.ndarray:
+        assert self._values is not None, "fill() comes first"
         return self._values[rows]

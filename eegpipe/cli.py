@@ -330,17 +330,18 @@ def split(
     manifest: the other data sets train, the target is tested.
     """
     from eegpipe import across
-    from eegpipe.loader import load
+    from eegpipe.loader import load, load_labels
     from eegpipe.splits import write_all
 
     chosen = _params(params)
-    target = load(_existing(store, "a segment store"))
+    _existing(store, "a segment store")
     if others:
         if protocol or seed is not None:
-            raise UsageProblem("--from makes one manifest, in which nothing is drawn: leave --protocol and --seed out.")
-        sources = [load(_existing(path, "a segment store")) for path in others]
-        print(across.write_split(target, sources, out, chosen.split if chosen else None))
+            raise UsageProblem("--from makes one manifest, and draws no test part: leave --protocol and --seed out.")
+        labels = [load_labels(_existing(path, "a segment store")) for path in (store, *others)]
+        print(across.write_split(labels[0], labels[1:], out, chosen.split if chosen else None))
         return 0
+    target = load(store)
     for manifest in write_all(target, out, protocols=protocol, seed=seed, settings=chosen.split if chosen else None):
         print(manifest)
     return 0
@@ -514,6 +515,7 @@ def verify(
     splits: Annotated[Path | None, typer.Option(help="Folder of split manifests, of one METRICS.json.")] = None,
     store: Annotated[Path | None, typer.Option(help="Segment store, of one METRICS.json.")] = None,
     model: Annotated[Path | None, typer.Option(help="Folder of the pre-trained model, of one METRICS.json.")] = None,
+    others: Others = None,
     as_json: AsJson = False,
 ) -> int:
     """Compute metrics again from the stored predictions and compare.
@@ -528,12 +530,15 @@ def verify(
         for path in files
         for file in (sorted(path.rglob("*.json")) if _existing(path, "metrics").is_dir() else [path])
     ]
-    places = {"plots": plots, "splits": splits, "store": store, "model": model}
+    places: dict[str, Any] = {"plots": plots, "splits": splits, "store": store, "model": model}
     named = {name: path for name, path in places.items() if path is not None}
+    if others:
+        named["others"] = [_existing(path, "a segment store") for path in others]
     if not found:
         raise UsageProblem(f"{', '.join(map(str, files))}: no metrics found. Run `eegpipe evaluate` first.")
     if named and len(found) > 1:
-        raise UsageProblem(f"--{next(iter(named))} is of one metrics file, found {len(found)}. Name one of them.")
+        option = next(iter(named)).replace("others", "from")
+        raise UsageProblem(f"--{option} is of one metrics file, found {len(found)}. Name one of them.")
     return show(verify_all(found, root=root, **named), as_json=as_json)
 
 

@@ -98,7 +98,7 @@ def evaluate_target(
     ``finetune``, ``graph``: settings of a method that is fine-tuned; None: its paper's. ``device``: where an encoder or
     a network of a baseline computes. ``workers``: processes that share the folds on a CPU; None: one a core.
     """
-    from eegpipe.loader import load
+    from eegpipe.loader import load, load_all
 
     tuned = method.endswith(SUFFIX)
     _check_method(method, model is not None and not tuned, model is not None and tuned)
@@ -131,11 +131,11 @@ def evaluate_target(
     learned_from: dict[str, str] = {}
     features: FeatureCache | None = None
     if others:
-        sources = [load(path) for path in others]
+        target, *sources = load_all([store, *others])
         learned_from = {one.dataset: one.digest for one in sorted(sources, key=lambda one: one.dataset)}
         joint = across.joined(target, sources)
         head = linear_head(baseline or BaselineSettings()) if family(method) == "de_linear" else None
-        features = across.JoinedFeatures(joint, target, sources, encoder, settings, head, processes)
+        features = across.JoinedFeatures(joint, target, sources, encoder, settings, head)
         target = joint
     return evaluate(
         method,
@@ -261,6 +261,12 @@ def evaluate(
     if refused and not splits:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
         raise UsageProblem(f"No protocol is left for {method} on {target.dataset}. {reasons}")
+    learns_across = method.endswith(across.SUFFIX)
+    if any((one.protocol == across.PROTOCOL) != learns_across for one in splits) or learns_across != bool(features):
+        raise UsageProblem(
+            f"{method}: found splits {', '.join(one.protocol for one in splits)}; {across.PROTOCOL} is for methods "
+            f"*{across.SUFFIX}, which have no other and need the features of several data sets."
+        )
     if not splits or len({one.protocol for one in splits}) < len(splits):
         raise UsageProblem("Evaluation needs at least one split, and each protocol once.")
     for one in splits:

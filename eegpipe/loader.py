@@ -139,6 +139,40 @@ PER_SEGMENT = (
 )
 
 
+def load_labels(path: Path, digest: str | None = None) -> Segments:
+    """What a store says of its segments, without the signal: ``eeg`` has its shape, is 0 and takes no memory.
+
+    ``digest``: of the store, where it is known already.
+
+    Raises
+    ------
+    UsageProblem
+        ``path`` is no segment store.
+    """
+    from eegpipe.store import open_store, store_digest
+
+    with open_store(path) as store:
+        eeg = np.broadcast_to(np.float32(0), store["eeg"].shape)
+        return _segments(store, eeg, digest or store_digest(path))
+
+
+def _segments(store: xarray.Dataset, eeg: np.ndarray, digest: str) -> Segments:
+    attributes = store.attrs
+    return Segments(
+        dataset=attributes["dataset"],
+        windowing=attributes["windowing"],
+        rate_hz=float(attributes["rate_hz"]),
+        channels=tuple(str(name) for name in store["channel"].to_numpy()),
+        eeg=eeg,
+        subject_names=tuple(attributes["subject_names"]),
+        session_names=tuple(attributes["session_names"]),
+        stimulus_names=dict(zip(attributes["stimulus_ids"], attributes["stimulus_names"], strict=True)),
+        labels=tuple(attributes["labels"]),
+        digest=digest,
+        **{name: store[name].to_numpy() for name in PER_SEGMENT if name != "eeg"},
+    )
+
+
 # Segments that are decoded at once where memory is short: four chunks.
 _FEW = 64
 # Below this nothing is said of where the signal lies.
@@ -216,8 +250,6 @@ def _load(path: Path, folder: tuple[Path, bool] | None) -> Segments:
 
     with open_store(path) as store:
         digest = store_digest(path)
-        attributes = store.attrs
-        columns = {name: store[name].to_numpy() for name in PER_SEGMENT if name != "eeg"}
         shape = store["eeg"].shape
         if folder is None:
             eeg = np.empty(shape, np.float32)
@@ -234,19 +266,7 @@ def _load(path: Path, folder: tuple[Path, bool] | None) -> Segments:
                         advance(len(block))
 
             eeg = stream(blocks, shape, digest, folder[0], stays=folder[1])
-        return Segments(
-            dataset=attributes["dataset"],
-            windowing=attributes["windowing"],
-            rate_hz=float(attributes["rate_hz"]),
-            channels=tuple(str(name) for name in store["channel"].to_numpy()),
-            eeg=eeg,
-            subject_names=tuple(attributes["subject_names"]),
-            session_names=tuple(attributes["session_names"]),
-            stimulus_names=dict(zip(attributes["stimulus_ids"], attributes["stimulus_names"], strict=True)),
-            labels=tuple(attributes["labels"]),
-            digest=digest,
-            **columns,
-        )
+        return _segments(store, eeg, digest)
 
 
 def _blocks(variable: xarray.DataArray, size: int, name: str) -> Iterator[np.ndarray]:

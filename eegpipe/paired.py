@@ -20,6 +20,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from eegpipe import metrics
+from eegpipe.arrays import arrays_digest
 from eegpipe.errors import DataProblem, UsageProblem, did_you_mean
 from eegpipe.protocols import PROTOCOLS
 from eegpipe.terminal import print_table
@@ -59,19 +60,26 @@ class Predicted:
     probabilities: np.ndarray
 
 
-def read_predictions(path: Path, where: str, protocols: Sequence[str]) -> dict[str, Predicted]:
+def read_predictions(
+    path: Path, where: str, protocols: Sequence[str], digest: str | None = None
+) -> dict[str, Predicted]:
     """Protocol -> its predictions, of those that a ``predictions.npz`` holds. ``where``: what a message calls it.
+
+    ``digest``: of the arrays, as the metrics name it; None: whatever lies there is taken.
 
     Raises
     ------
     DataProblem
-        If the file is missing, or is none.
+        If the file is missing, is none, or is that of another evaluation.
     """
     expected = "predictions of an evaluation"
     if not path.is_file():
         raise DataProblem(where, "no file", expected, _AGAIN)
     try:
         with np.load(path, allow_pickle=False) as stored:
+            if digest is not None and (found := arrays_digest(stored)) != digest:
+                cure = "Restore it (dvc checkout), or evaluate again."
+                raise DataProblem(where, f"arrays {found[:12]}", f"{digest[:12]}, as the metrics say", cure)
             names = stored["subject_names"]
             return {one: _predicted(stored, names, one) for one in protocols if f"{one}/truth" in stored.files}
     except _UNREADABLE as error:
@@ -242,6 +250,7 @@ class _File:
     target: str
     method: str
     protocols: Mapping[str, tuple[str, bool]]  # name -> hash of the split, whether the row is leak free
+    arrays: str  # digest of the predictions
 
     @property
     def predictions(self) -> Path:
@@ -287,7 +296,7 @@ def compare_files(paths: Sequence[Path], protocol: str | None = None) -> Compare
             cure = f"Evaluate both under the same splits ({tested[0].path})."
             raise DataProblem(f"{one.path}: protocols.{chosen}.split", split[:12], first[:12], cure)
         where = str(one.predictions)
-        found = read_predictions(one.predictions, where, [chosen]).get(chosen)
+        found = read_predictions(one.predictions, where, [chosen], one.arrays).get(chosen)
         if found is None:
             raise DataProblem(where, "other protocols", f"predictions of {chosen}", _AGAIN)
         scores[one.method if times[one.method] == 1 else f"{one.method} ({one.path})"] = subject_scores(found)
@@ -302,7 +311,8 @@ def _read(path: Path) -> _File:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         protocols = {name: (str(row["split"]), bool(row["leak_free"])) for name, row in content["protocols"].items()}
-        return _File(path, str(content["target"]), str(content["method"]), protocols)
+        arrays = str(content["files"]["predictions"])
+        return _File(path, str(content["target"]), str(content["method"]), protocols, arrays)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         text = f"something unreadable ({error.__class__.__name__}: {error})"
         raise DataProblem(str(path), text, "metrics of `eegpipe evaluate`", _AGAIN) from None

@@ -201,6 +201,11 @@ def _check_names(params: Params, source: str) -> None:
             for target in params.targets
             if not set(learned) - {target}
         ]
+        if params.pretrain_on_target and set(params.across) - set(ACROSS_BASELINES):
+            faults.append(
+                f"{source}: across: an encoder that has learned from the target (pretrain_on_target) cannot be tested "
+                f"on it as on a new data set. Leave it to {' and '.join(ACROSS_BASELINES)}, or pre-train without."
+            )
     if set(params.baselines) & set(RAW_NETWORKS):
         from eegpipe.models.baselines_raw import missing  # with torch, which most stages do without
 

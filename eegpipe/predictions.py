@@ -217,7 +217,7 @@ def predict(
     classes = find_classes(segments, split.settings["target"])
     groups = group_names(split)
     shared = isinstance(features, FeatureCache) and features.head is None
-    told = ratings.reports(segments) if shared and ratings.covers(split.protocol) else None
+    told = told_to_all(split, segments, classes) if shared else None
 
     def one(number: int) -> _Answered:
         return _predict_fold(split, number, segments, classes, told, features, settings, seed)
@@ -379,6 +379,16 @@ def _probe_treatment(
     audit.assert_declared(where, x, again, np.hstack(given), after, held)
 
 
+def told_to_all(split: Split, segments: Segments, classes: Classes) -> ratings.Reports | None:
+    """The ratings to be predicted under a split; None where there are none, or a training part has none."""
+    told = ratings.reports(segments) if ratings.covers(split.protocol) else None
+    if told is None:
+        return None
+    known = ~np.isnan(told.values).any(axis=1)
+    trained = (fold_rows(fold, "train", segments, classes) for fold in split.folds)
+    return told if all(known[rows].any() for rows in trained) else None
+
+
 def group_names(split: Split) -> list[str]:
     """Names of the groups, in the order in which predictions number them."""
     return list(dict.fromkeys(fold.group for fold in split.folds))
@@ -436,7 +446,7 @@ def uses_of(
     done = dict.fromkeys(TRANSDUCTIVE, False) | {"encoder_batch": across, "encoder_knows_target": knows}
     if settings is not None:
         # A session has segments of one part only if subjects are apart and clips are not.
-        mixed = plan.clips_apart or "subject" not in plan.apart
+        mixed = plan.draw != "datasets" and (plan.clips_apart or "subject" not in plan.apart)
         done |= {
             "causal_normalisation": plan.as_mdjpt or settings.normalisation == "causal",
             "earlier_segments": reads_past,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eegpipe import metrics
+from eegpipe.arrays import arrays_digest
 from eegpipe.connectivity import Graph
 from eegpipe.fewshot_curve import Point
 from eegpipe.fingerprint import digest, file_digest
@@ -224,16 +224,6 @@ def _arrays(results: Sequence[Predictions], segments: Segments) -> dict[str, np.
                 columns[f"rated_{name}"] = result.rated.reported[:, number].astype(np.float32)
         arrays |= {f"{result.split.protocol}/{name}": values for name, values in columns.items()}
     return arrays
-
-
-def arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over names, types, shapes and values; not over a file's bytes, which depend on the version of zlib."""
-    total = hashlib.sha256()
-    for name in sorted(arrays):
-        values = np.ascontiguousarray(arrays[name])
-        total.update(f"{name}\t{values.dtype.str}\t{values.shape}\n".encode())
-        total.update(values.tobytes())
-    return total.hexdigest()
 
 
 def content_hash(content: Mapping[str, Any]) -> str:

@@ -17,7 +17,18 @@ from typing import TYPE_CHECKING, Any
 from eegpipe import folds as draws
 from eegpipe.errors import DataProblem, UsageProblem, did_you_mean
 from eegpipe.fingerprint import digest
-from eegpipe.parts import UNITS, Fold, Part, WindowDraw, part_mask, plain_part, read_fold, shared_units, units
+from eegpipe.parts import (
+    SEPARATOR,
+    UNITS,
+    Fold,
+    Part,
+    WindowDraw,
+    part_mask,
+    plain_part,
+    read_fold,
+    shared_units,
+    units,
+)
 from eegpipe.protocols import (
     CLEAN_MAY_USE,
     PROTOCOLS,
@@ -147,7 +158,8 @@ class Split:
                 f"split {self.protocol} of {self.dataset}: trials",
                 f"those of {segments.dataset} ({found[:12]})",
                 f"{self.trials_digest[:12]}",
-                "The store has changed since the split was made, or its windows are longer than some trials. "
+                "The store has changed since the split was made, its windows are longer than some trials, or the split "
+                "is of other data sets (--from). "
                 "Make the split again with `eegpipe split`, or use shorter windows.",
             )
         condition = label_is_condition(list({trial.stimulus for trial in table if trial.label >= 0}), classes.names)
@@ -387,6 +399,12 @@ def assert_claims(split: Split, *, condition: bool) -> None:
         raise LeakError(f"{where}: test data {chosen} the epoch, otherwise than the protocol says. {cure}")
     if beyond := sorted(set(split.transductive) - set(_may_use(plan))):
         raise LeakError(f"{where}: it allows {', '.join(beyond)}, which the protocol does not. {cure}")
+    if plan.draw == "datasets":
+        parts = [part for fold in split.folds for part in (fold.train, fold.validation) if part]
+        if own := sorted({name for part in parts for name in part.subjects if SEPARATOR not in name}):
+            raise LeakError(f"{where}: {_some(own)} of the target among those who train. {cure}")
+        if strange := sorted({name for fold in split.folds for name in fold.test.subjects if SEPARATOR in name}):
+            raise LeakError(f"{where}: {_some(strange)} of another data set among the tested. {cure}")
     hidden = [leak for leak in _leaks(plan, split.disjoint) if leak not in split.leaks]
     if hidden:
         raise LeakError(f"{where}: it does not name the leak '{hidden[0]}'. {cure}")

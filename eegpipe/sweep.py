@@ -17,7 +17,7 @@ from eegpipe.protocols import PROTOCOLS
 from eegpipe.writing import table_text, write_file
 
 # Settings that say what is computed, not how: experiments that differ in them belong on one curve.
-_SELECTION = frozenset({"targets", "methods", "fine_tuned", "baselines", "across", "across_from", "windowings"})
+_SELECTION = frozenset({"targets", "methods", "fine_tuned", "baselines", "across", "windowings"})
 _CURE = "Make it with `dvc exp show --json > experiments.json`."
 
 

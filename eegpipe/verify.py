@@ -23,15 +23,16 @@ import numpy as np
 
 from eegpipe import across, methods, metrics, ratings
 from eegpipe.affect import LIMIT
+from eegpipe.arrays import arrays_digest
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.evaluate import METHODS, MODEL_FILES, family
 from eegpipe.finetune import SUFFIX
 from eegpipe.fingerprint import file_digest
-from eegpipe.loader import PER_SEGMENT, Segments
+from eegpipe.loader import PER_SEGMENT, Segments, load_labels
 from eegpipe.models.baseline_settings import BASELINES, RAW_NETWORKS
 from eegpipe.models.baselines import class_prior
-from eegpipe.predictions import EvaluateSettings, Predictions, fold_rows, group_names, mean_chance, uses_of
-from eegpipe.results import CURVE, PREDICTIONS, arrays_digest, content_hash, entry, tables
+from eegpipe.predictions import EvaluateSettings, Predictions, fold_rows, group_names, mean_chance, told_to_all, uses_of
+from eegpipe.results import CURVE, PREDICTIONS, content_hash, entry, tables
 from eegpipe.splits import LeakError, Split, assert_disjoint, assert_unseen, knows_tested
 from eegpipe.terminal import print_table
 from eegpipe.trials import Classes, find_classes
@@ -75,7 +76,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Places:
-    """Where the files of one evaluation lie. ``root``: the project folder, to which names in checks are relative."""
+    """Where the files of one evaluation lie.
+
+    root : the project folder, to which names in checks are relative
+    others : data set -> its store, of those that trained; beside ``store`` where it is not named
+    """
 
     root: Path
     metrics: Path
@@ -83,6 +88,7 @@ class Places:
     splits: Path
     store: Path
     model: Path
+    others: Mapping[str, Path]
 
     def name(self, path: Path) -> str:
         """How a check calls this path."""
@@ -97,6 +103,7 @@ def verify(
     splits: Path | None = None,
     store: Path | None = None,
     model: Path | None = None,
+    others: Sequence[Path] = (),
 ) -> list[Check]:
     """Every check of one metrics file, in the order in which a person asks.
 
@@ -109,6 +116,8 @@ def verify(
     plots, splits, store, model : Path or None
         Folder of the predictions, folder of the manifests, segment store, folder of the pre-trained model. Default:
         their places in the project folder (``predictions.npz`` also beside the file).
+    others : sequence of Path
+        Stores of other data sets, which a method ``*_across`` has learned from. Default: beside the target's.
 
     Returns
     -------
@@ -141,6 +150,7 @@ def verify(
             splits=(splits or base / "data" / "splits" / across.folder(target, method)).absolute(),
             store=(store or base / "data" / "segments" / windowing / f"{target}.zarr").absolute(),
             model=(model or base / "models" / family(method) / target).absolute(),
+            others={load_labels(one, "").dataset: one.absolute() for one in others},
         )
         checks.extend(_Evaluation(content, method, protocols, hashes, files, places).checks())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -155,7 +165,7 @@ def confirmed(checks: Sequence[Check]) -> bool:
     return all(check.ok for check in checks)
 
 
-def verify_all(paths: Sequence[Path], **places: Path | None) -> dict[str, list[Check]]:
+def verify_all(paths: Sequence[Path], **places: Any) -> dict[str, list[Check]]:
     """Path -> its checks. ``places``: the options of :func:`verify`."""
     return {str(path): verify(path, **places) for path in paths}
 
@@ -240,7 +250,7 @@ class _Evaluation:
     # -- files ---------------------------------------------------------------------------------------------------------
 
     def check_store(self) -> Iterator[Check]:
-        from eegpipe.store import open_store, store_digest
+        from eegpipe.store import store_digest
 
         path, name = self.places.store, self.places.name(self.places.store)
         cure = "This is another store than the evaluated one, or a file of it changed. " + _RESTORE
@@ -250,8 +260,7 @@ class _Evaluation:
         check = _same(name, "digest", self.hashes.get("store"), store_digest(path), cure)
         yield check
         if check.ok:
-            with open_store(path) as store:
-                self.store = _labels(store, str(self.hashes["store"]))
+            self.store = load_labels(path, str(self.hashes["store"]))
             told = f"{self.content['target']}, windowing {self.content['windowing']}"
             found = f"{self.store.dataset}, windowing {self.store.windowing}"
             yield Check(name, "data set", told, found, told == found, _AGAIN)
@@ -259,8 +268,8 @@ class _Evaluation:
                 yield from self.check_others(self.store)
 
     def check_others(self, target: Segments) -> Iterator[Check]:
-        """The stores that trained, beside the target's. Only with all of them are there labels to compare with."""
-        from eegpipe.store import open_store, store_digest
+        """The stores that trained. Only with all of them are there labels to compare with."""
+        from eegpipe.store import store_digest
 
         self.store = None
         named = dict(self.content.get("learned_from") or {})
@@ -268,19 +277,21 @@ class _Evaluation:
             yield Check(self.here, "learned_from", "the data sets that trained", "none recorded", False, _AGAIN)
         others = []
         for other, digest in named.items():
-            path = self.places.store.parent / f"{other}.zarr"
+            path = self.places.others.get(other, self.places.store.parent / f"{other}.zarr")
             name = self.places.name(path)
             if not path.is_dir():
-                yield _missing(name, "digest", digest, "--store: it lies beside the target's")
+                yield _missing(name, "digest", digest, "--from")
                 continue
             cure = "This is another store than the one that trained, or a file of it changed. " + _RESTORE
             check = _same(name, "digest", digest, store_digest(path), cure)
             yield check
             if check.ok:
-                with open_store(path) as store:
-                    others.append(_labels(store, str(digest)))
+                others.append(load_labels(path, str(digest)))
         if named and len(others) == len(named):
-            self.store = across.joined(target, others)
+            try:
+                self.store = across.joined(target, others)
+            except (DataProblem, UsageProblem) as problem:
+                yield Check(self.here, "learned_from", "the other data sets, each once", str(problem), False, _AGAIN)
 
     def check_model(self) -> Iterator[Check]:
         named, weights = self.files.get("model"), self.hashes.get("model")
@@ -455,7 +466,7 @@ class _Evaluation:
         shared = not self.method.endswith(SUFFIX) and (
             family(self.method) not in BASELINES or family(self.method) == "de"
         )
-        told = ratings.reports(store) if shared and ratings.covers(split.protocol) else None
+        told = told_to_all(split, store, find_classes(store, split.settings["target"])) if shared else None
         due = None if told is None else told.values[rows[rows < len(store)]]
         if due is not None and np.isnan(due).all():
             due = None
@@ -581,24 +592,6 @@ def _rated(arrays: Mapping[str, np.ndarray], protocol: str) -> ratings.Rated | N
 def _segments(columns: Mapping[str, Any], shape: tuple[int, ...], **names: Any) -> Segments:
     """Segments without a signal: ``eeg`` has its shape and takes no memory."""
     return Segments(eeg=np.broadcast_to(np.float32(0), shape), **columns, **names)
-
-
-def _labels(store: Any, digest: str) -> Segments:
-    """What an open store says of its segments; the signal itself is not read."""
-    attributes = store.attrs
-    return _segments(
-        {name: store[name].to_numpy() for name in PER_SEGMENT if name != "eeg"},
-        store["eeg"].shape,
-        dataset=attributes["dataset"],
-        windowing=attributes["windowing"],
-        rate_hz=float(attributes["rate_hz"]),
-        channels=tuple(str(name) for name in store["channel"].to_numpy()),
-        subject_names=tuple(attributes["subject_names"]),
-        session_names=tuple(attributes["session_names"]),
-        stimulus_names=dict(zip(attributes["stimulus_ids"], attributes["stimulus_names"], strict=True)),
-        labels=tuple(attributes["labels"]),
-        digest=digest,
-    )
 
 
 def _tested(arrays: Mapping[str, np.ndarray], content: Mapping[str, Any]) -> Segments:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from eegpipe import across
 from eegpipe.evaluate import evaluate_target
-from eegpipe.loader import load
+from eegpipe.loader import load_labels
 from eegpipe.models.baseline_settings import ACROSS_BASELINES
 from eegpipe.params import Params
 from eegpipe.runtime import Runtime
@@ -28,7 +28,7 @@ def main(
     windowing = params.windowings[0] if method in ACROSS_BASELINES else method
     stores = {name: Path(segments) / windowing / f"{name}.zarr" for name in (target, *names)}
     others = [path for name, path in stores.items() if name != target]
-    across.write_split(load(stores[target]), [load(path) for path in others], Path(splits), params.split)
+    across.write_split(load_labels(stores[target]), [load_labels(path) for path in others], Path(splits), params.split)
     evaluate_target(
         method + across.SUFFIX,
         stores[target],

@@ -20,7 +20,7 @@ from eegpipe.models.baselines import MlpSettings
 from eegpipe.models.emod_settings import EmodConfig, EmodTraining
 from eegpipe.protocols import NotApplicable, SplitSettings
 from eegpipe.results import content_hash
-from eegpipe.splits import LeakError, Split, make
+from eegpipe.splits import LeakError, Split, make, write_all
 from eegpipe.train import pretrain
 from eegpipe.verify import confirmed, verify
 
@@ -151,19 +151,23 @@ def test_a_data_set_alone_has_no_such_protocol(parts):
         make(across.PROTOCOL, parts[0])
 
 
-def test_a_target_subject_among_those_who_train_is_refused(parts, tmp_path):
+@pytest.mark.parametrize("also_tested", [True, False])
+def test_a_target_subject_among_those_who_train_is_refused(parts, tmp_path, also_tested):
+    """Even where nobody is on both sides: it would be another protocol, under this one's name."""
     target, others = parts
     split = across.split_across(target, others)
     (fold,) = split.folds
-    train = replace(fold.train, subjects=("01", *fold.train.subjects), stimuli=fold.train.stimuli + fold.test.stimuli)
-    forged = replace(split, folds=(replace(fold, train=train),))
+    known, rest = fold.test.stimuli[:3], fold.test.stimuli[3:]
+    train = replace(fold.train, subjects=("01", *fold.train.subjects), stimuli=fold.train.stimuli + known)
+    test = fold.test if also_tested else replace(fold.test, subjects=fold.test.subjects[1:], stimuli=rest)
+    forged = replace(split, folds=(replace(fold, train=train, test=test),))
     forged.save(tmp_path / "forged.json")
     for one in (target, *others):
         write_segments(store(tmp_path, one.dataset), one)
     splits = tmp_path / "splits"
     splits.mkdir()
     (tmp_path / "forged.json").rename(splits / f"{across.PROTOCOL}.json")
-    with pytest.raises(LeakError, match="both in training and in test"):
+    with pytest.raises(LeakError, match="01 of the target among those who train"):
         evaluate_target(
             "de_across",
             store(tmp_path, "home"),
@@ -307,9 +311,62 @@ def test_a_wrong_call_is_one_line(project, tmp_path, arguments, said):
     assert "Traceback" not in text
 
 
+def test_another_folder_of_splits_is_left_with_one_manifest(project, tmp_path):
+    others = [word for name in NAMES[1:] for word in ("--from", store(project, name))]
+    write_all(load(store(project, "home")), tmp_path, settings=SplitSettings())
+    assert run("split", store(project, "home"), tmp_path, *others)[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["cross_dataset.json"]
+
+
+def test_the_usual_splits_are_not_for_it_and_its_split_not_for_others(project, tmp_path):
+    home = store(project, "home")
+    write_all(load(home), tmp_path / "usual", settings=SplitSettings())
+    others = [word for name in NAMES[1:] for word in ("--from", store(project, name))]
+    code, said = run("evaluate", "de_across", home, tmp_path / "usual", tmp_path / "out", *others)
+    assert code != 0
+    assert "cross_dataset is for methods *_across" in " ".join(said.split())
+    code, said = run("evaluate", "de", home, project / "data/splits/home_across/de", tmp_path / "out")
+    assert code != 0
+    assert "cross_dataset is for methods *_across" in " ".join(said.split())
+    assert not (tmp_path / "out/metrics.json").exists()
+
+
+def test_a_data_set_without_both_classes_is_named_before_anything_is_written(parts, project, tmp_path):
+    pleasant = replace(parts[1][0], valence=np.abs(parts[1][0].valence))
+    write_segments(store(tmp_path, "near"), pleasant)
+    code, said = run("split", store(project, "home"), tmp_path / "splits", "--from", store(tmp_path, "near"))
+    assert code != 0
+    assert "segments of near: valence" in " ".join(said.split())
+    assert "--from" in said
+    assert not (tmp_path / "splits").exists()
+
+
+def test_stores_elsewhere_are_named_with_an_option(project, tmp_path):
+    import shutil
+
+    copy = Path(shutil.copytree(project, tmp_path / "copy"))
+    store(copy, "near").rename(tmp_path / "near.zarr")
+    path = copy / "metrics/home/de_across.json"
+    assert not confirmed(verify(path))
+    assert confirmed(verify(path, others=[tmp_path / "near.zarr"]))
+    assert run("verify", path, "--from", tmp_path / "near.zarr")[0] == 0
+
+
+def test_ratings_are_predicted_only_where_those_who_train_have_given_some(parts, tmp_path):
+    target, (near, far) = parts
+    rated = np.full(len(target), AffectSource.SELF_REPORT, dtype=np.int8)
+    for one in (replace(target, affect_source=rated), near, far):
+        write_segments(store(tmp_path, one.dataset), one)
+    assert "ratings" not in evaluated(tmp_path, "de_across")["protocols"][across.PROTOCOL]
+    assert confirmed(verify(tmp_path / "metrics/home/de_across.json"))
+    write_segments(store(tmp_path, "far"), replace(far, affect_source=np.full_like(far.affect_source, 1)))
+    assert "ratings" in evaluated(tmp_path, "de_across")["protocols"][across.PROTOCOL]
+    assert confirmed(verify(tmp_path / "metrics/home/de_across.json"))
+
+
 def test_no_channel_in_common(parts):
     target, others = parts
     strange = replace(others[0], channels=tuple(f"X{number}" for number in range(6)))
     joint = across.joined(target, [strange])
-    with pytest.raises(UsageProblem, match="no channel in common"):
+    with pytest.raises(UsageProblem, match="home, near share no channel"):
         across.JoinedFeatures(joint, target, [strange], None, SETTINGS)

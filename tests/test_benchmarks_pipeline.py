@@ -188,7 +188,9 @@ class TestWithoutAffect:
         modules.study._write_rows(tmp_path / "study.json", rows, study, 3)
 
         def run(*arguments, file="study.json"):
-            modules.study.main(["--again", str(tmp_path / file), "--json", str(tmp_path / "again.json"), *arguments])
+            modules.study.main(
+                ["--again", str(tmp_path / file), "--json", str(tmp_path / "again.json"), "--to-leak", *arguments]
+            )
             return asked
 
         return run
@@ -210,6 +212,11 @@ class TestWithoutAffect:
         again("--worlds", "2", "--first-seed", "99")
         with pytest.raises(UsageProblem, match=r"found 99, but .*study\.json has the seeds 101 to 103"):
             again("--worlds", "3", "--first-seed", "99")
+
+    @pytest.mark.usefixtures("again")
+    def test_rows_of_another_study_are_not_repeated(self, modules, tmp_path):
+        with pytest.raises(UsageProblem, match=r"study\.json is of another study"):
+            modules.study.main(["--again", str(tmp_path / "study.json")])
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": []}'])
     def test_no_study_to_repeat(self, again, tmp_path, text):

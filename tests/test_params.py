@@ -110,6 +110,8 @@ def test_the_commands_without_a_file_do_what_the_file_says():
         ("windowing.emod.paper.of_dataset", {"sed_v": [1.0, 1.0]}, ["of_dataset", "Did you mean 'seed_v'?"]),
         ("methods", ["mdjpt", "emodd"], ["methods", "'emod' or 'art'"]),
         ("fine_tuned", ["mdjpt"], ["fine_tuned", "'emod' or 'art'"]),
+        ("across", ["mdjptt"], ["across", "'mdjpt'"]),
+        ("across_from", ["daep"], ["across_from: unknown name 'daep'", "Did you mean 'deap'?"]),
         ("split.target_of", {"dremer": "valence"}, ["split.target_of: unknown name", "Did you mean 'dreamer'?"]),
         ("windowings", ["mdjpt"], ["methods: unknown name 'emod'", "methods: unknown name 'art'"]),
         ("emod.demo.model.hidden", 15, ["emod", "hidden (15)", "heads"]),
@@ -140,6 +142,18 @@ def test_a_target_may_be_learned_from_where_no_labels_are_read(tmp_path):
     load(edited(tmp_path, pretrain_on_target=True, **within))
     with pytest.raises(UsageProblem, match="nothing but the target 'dreamer'"):
         load(edited(tmp_path, pretrain_on_target=False, **within))
+
+
+def test_who_learns_from_other_data_sets_needs_some_and_has_not_seen_the_target(tmp_path):
+    load(edited(tmp_path, across=["de", "mdjpt"], across_from=["deap"]))
+    with pytest.raises(UsageProblem, match="across_from: nothing but the target 'seed'"):
+        load(edited(tmp_path, across=["de"], across_from=["seed"]))
+    with pytest.raises(UsageProblem, match="across: unknown name 'emod'"):
+        load(edited(tmp_path, across=["emod"], methods=["mdjpt", "art"], windowings=["mdjpt", "art"]))
+    within = {"sources": ["seed", "deap"], "methods": ["art"], "fine_tuned": [], "pretrain_on_target": True}
+    load(edited(tmp_path, across=["de"], **within))
+    with pytest.raises(UsageProblem, match="cannot be tested on it as on a new data set"):
+        load(edited(tmp_path, across=["art"], **within))
 
 
 def test_every_fault_is_named_at_once(tmp_path):

@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
+from eegpipe.arrays import arrays_digest
 from eegpipe.cli import app
 from eegpipe.errors import UsageProblem
 from eegpipe.evaluate import EvaluateSettings, evaluate, evaluate_target
@@ -22,7 +23,7 @@ from eegpipe.models.baselines import MlpSettings
 from eegpipe.models.emod_settings import EmodConfig, EmodFineTuning, EmodTraining
 from eegpipe.models.settings import MdjptConfig, MdjptTraining
 from eegpipe.protocols import SplitSettings
-from eegpipe.results import arrays_digest, content_hash
+from eegpipe.results import content_hash
 from eegpipe.splits import Split, write_all
 from eegpipe.train import pretrain
 from eegpipe.verify import Check, confirmed, verify
