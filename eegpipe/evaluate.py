@@ -103,10 +103,9 @@ def evaluate_target(
     tuned = method.endswith(SUFFIX)
     _check_method(method, model is not None and not tuned, model is not None and tuned)
     if bool(others) != method.endswith(across.SUFFIX):
-        given = "stores of other data sets" if others else "none"
         raise UsageProblem(
-            f"The method '{method}' was given {given} to learn from (--from): those that learn from other data sets "
-            f"end in {across.SUFFIX}, and need some."
+            f"The method '{method}' and {len(others)} other data sets to learn from (--from): methods that end in "
+            f"{across.SUFFIX} need at least one, all others take none."
         )
     manifests = [path for protocol in PROTOCOLS if (path := splits / f"{protocol}.json").is_file()]
     if not manifests:

@@ -294,8 +294,11 @@ def test_by_hand(project, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["evaluate", "de_across", "{home}", "{splits}", "{out}"], "given none to learn from (--from)"),
-        (["evaluate", "de", "{home}", "{splits}", "{out}", "--from", "{near}"], "end in _across"),
+        (
+            ["evaluate", "de_across", "{home}", "{splits}", "{out}"],
+            "'de_across' and 0 other data sets to learn from (--from)",
+        ),
+        (["evaluate", "de", "{home}", "{splits}", "{out}", "--from", "{near}"], "all others take none"),
         (["evaluate", "de_across", "{home}", "{splits}", "{out}", "--from", "{home}"], "each once"),
         (["evaluate", "de_lstm_across", "{home}", "{splits}", "{out}", "--from", "{near}"], "No method"),
         (["split", "{home}", "{out}", "--from", "{near}", "--protocol", "loso"], "leave --protocol and --seed out"),

@@ -224,6 +224,22 @@ class TestWithoutAffect:
         with pytest.raises(UsageProblem, match=r"other\.json is not what"):
             again(file="other.json")
 
+    def test_the_pages_say_what_the_study_found(self, modules):
+        content = json.loads((ROOT / "docs/no-affect-every.json").read_text())
+        rows = [modules.rows.Row(**entry) for entry in content["rows"]]
+        free, leaking = ([row for row in rows if row.leak_free is kind] for kind in (True, False))
+        covering, risen = sum(row.covers_chance for row in free), sum(row.rise_low > 0 for row in free)
+        above = sum(row.without_low > row.chance for row in leaking)
+        assert risen == len(free)
+        for page in ("docs/evaluation.md", "README.md"):
+            text = " ".join((ROOT / page).read_text().split())
+            assert f"{covering} of {len(free)}" in text, page
+            assert f"all {len(free)}" in text, page
+        assert f"{above} of {len(leaking)} rows lie above chance by their interval" in " ".join(
+            (ROOT / "docs/evaluation.md").read_text().split()
+        )
+        assert (ROOT / "docs/no-affect-every.svg").read_text() == modules.figure.panels(rows, content["worlds"])
+
     @pytest.mark.parametrize(("most", "expected"), [(None, 9), (4, 4)])
     def test_a_plan_takes_some_folds(self, modules, most, expected):
         target = planted("class", dataset="seed", subjects=3, clips=9, n_classes=3, channels=2)
