@@ -98,7 +98,7 @@ def evaluate_target(
     ``finetune``, ``graph``: settings of a method that is fine-tuned; None: its paper's. ``device``: where an encoder or
     a network of a baseline computes. ``workers``: processes that share the folds on a CPU; None: one a core.
     """
-    from eegpipe.loader import load, load_all
+    from eegpipe.loader import load_all
 
     tuned = method.endswith(SUFFIX)
     _check_method(method, model is not None and not tuned, model is not None and tuned)
@@ -123,14 +123,13 @@ def evaluate_target(
             threads = settings.encoder_threads
             tuner = fine_tuner(encoder, settings=finetune, graph=graph, device=device, threads=threads)
             encoder = None
-    target = load(store)
+    target, *sources = load_all([store, *others])
     if encoder is not None:
         assert_alone(encoder, target)
     processes = _processes(workers, device, settings)
     learned_from: dict[str, str] = {}
     features: FeatureCache | None = None
-    if others:
-        target, *sources = load_all([store, *others])
+    if sources:
         learned_from = {one.dataset: one.digest for one in sorted(sources, key=lambda one: one.dataset)}
         joint = across.joined(target, sources)
         head = linear_head(baseline or BaselineSettings()) if family(method) == "de_linear" else None

@@ -10,13 +10,14 @@ from types import SimpleNamespace
 from typing import ClassVar
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from eegpipe.errors import UsageProblem
 from eegpipe.protocols import PROTOCOLS, SplitSettings
 
 from import_graph import ROOT
-from planted_segments import planted
+from planted_segments import in_sessions, planted
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,7 @@ def modules():
     try:
         import no_affect
         import no_affect_figure
+        import no_affect_null
         import no_affect_plans
         import no_affect_rows
 
@@ -36,6 +38,7 @@ def modules():
             pipeline=pipeline,
             study=no_affect,
             figure=no_affect_figure,
+            null=no_affect_null,
             plans=no_affect_plans,
             rows=no_affect_rows,
         )
@@ -250,6 +253,33 @@ class TestWithoutAffect:
         assert len(split.folds) == expected
         split.check(target)
         assert modules.study._splits(plan, world, target, SplitSettings())[0] == split
+
+
+class TestWhatKnowsNothing:
+    def test_answers_that_follow_the_folds_score_without_a_signal(self, modules):
+        """Where a class is the answer wherever it is not tested, it scores 0; dealt anew within folds it still does."""
+        rng = np.random.default_rng(0)
+        fold = np.repeat([0, 1], 40)
+        truth = np.where(fold == 0, 0, 1)
+        assert modules.null.scored(truth, 1 - truth, 2) == 0
+        assert modules.null.answers_dealt(truth, 1 - truth, fold, 2, rng) == 0
+
+    def test_a_signal_is_lost_with_the_order_of_answers(self, modules):
+        rng = np.random.default_rng(1)
+        fold = rng.integers(4, size=400)
+        truth = rng.integers(2, size=400)
+        assert modules.null.scored(truth, truth, 2) == 1
+        assert modules.null.answers_dealt(truth, truth, fold, 2, rng) == pytest.approx(0.5, abs=0.03)
+
+    def test_labels_stay_with_their_clips_and_their_session(self, modules):
+        segments = in_sessions(planted("class", subjects=3, clips=9, n_classes=3, channels=1), 2, other_clips=True)
+        dealt = modules.null.labels_dealt(segments, np.random.default_rng(0))
+        assert (dealt.label != segments.label).any()
+        for clip in np.unique(segments.stimulus):
+            assert len(set(dealt.label[segments.stimulus == clip])) == 1
+        for session in (0, 1):
+            mine = segments.session == session
+            assert sorted(dealt.label[mine]) == sorted(segments.label[mine])
 
 
 def _words(tree):
