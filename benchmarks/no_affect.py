@@ -7,10 +7,11 @@
 
 Each world is one simulation (other people, other clips), once with and once without affect, all else the same; it
 passes the whole way from vendor files to metrics. Without ``--every`` it is one of SEED under the protocols that most
-people use; with it, smaller ones of four data sets under every protocol. ``--again`` takes what such a study has
-written (``--json``) and repeats the leak-free rows that missed chance, without affect, on simulations that it has not
-seen. Encoders are those of the project: run `dvc repro` first. A study that was interrupted goes on when it is started
-again. docs/evaluation.md has the results.
+people use; with it, smaller ones of four data sets under every protocol. Chance is that of a row's own answers
+(:func:`eegpipe.metrics.dealt_anew`). ``--again`` takes what such a study has written (``--json``) and repeats the
+leak-free rows that missed it, without affect, on simulations that it has not seen. Encoders are those of the project:
+run `dvc repro` first. A study that was interrupted goes on when it is started again. docs/evaluation.md has the
+results.
 """
 
 from __future__ import annotations
@@ -143,10 +144,7 @@ def score(
             workers=forked.cores(),
             **more,
         )
-        found = {
-            name: asdict(Score(entry["balanced_accuracy"]["value"], entry["leak_free"], entry["chance"]["uniform"]))
-            for name, entry in content["protocols"].items()
-        }
+        found = {name: asdict(_score(entry)) for name, entry in content["protocols"].items()}
         _write(known, json.dumps(found) + "\n")
     return {name: Score(**entry) for name, entry in json.loads(known.read_text(encoding="utf-8")).items()}
 
@@ -190,9 +188,14 @@ def score_across(
             features=features,
         )
         (entry,) = content["protocols"].values()
-        value = Score(entry["balanced_accuracy"]["value"], entry["leak_free"], entry["chance"]["uniform"])
-        _write(known, json.dumps({across.PROTOCOL: asdict(value)}) + "\n")
+        _write(known, json.dumps({across.PROTOCOL: asdict(_score(entry))}) + "\n")
     return Score(**json.loads(known.read_text(encoding="utf-8"))[across.PROTOCOL])
+
+
+def _score(entry: Mapping[str, Any]) -> Score:
+    """``entry``: of a protocol, in a metrics file."""
+    chance = entry["chance"]
+    return Score(entry["balanced_accuracy"]["value"], entry["leak_free"], chance["uniform"], chance["dealt"])
 
 
 def _splits(plan: Plan, world: World, target: Segments, settings: SplitSettings) -> list[Split]:
@@ -254,14 +257,14 @@ def run_again(
         for method in methods
     }
     study = replace(study, plans=plans)
-    values: dict[Name, list[float]] = {(row.dataset, row.method, row.protocol): [] for row in missed}
+    scores: dict[Name, list[Score]] = {(row.dataset, row.method, row.protocol): [] for row in missed}
     for number in range(count):
         start = time.perf_counter()
         for name, value in _arm(study, number, False, methods, params, models, cache):
-            if name in values:
-                values[name].append(value.value)
+            if name in scores:
+                scores[name].append(value)
         print(f"world {number + 1} of {count}: {time.perf_counter() - start:.0f} s", flush=True)
-    return repeated(missed, values)
+    return repeated(missed, scores)
 
 
 def _arm(

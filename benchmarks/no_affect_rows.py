@@ -15,62 +15,68 @@ CONFIDENCE = 0.95
 _ROUNDED = 1e-5  # scores are stored with six digits
 
 
-def _covers(chance: float, low: float, high: float) -> bool:
-    return low - _ROUNDED <= chance <= high + _ROUNDED
-
-
 @dataclass(frozen=True)
 class Score:
-    """Balanced accuracy of segments in one world, and what the split says of itself."""
+    """Balanced accuracy of segments in one world, and what the split says of itself.
+
+    chance : of guesses, one of the classes at random
+    dealt : chance of the answers that were given, :func:`eegpipe.metrics.dealt_anew`
+    """
 
     value: float
     leak_free: bool
     chance: float
+    dealt: float
 
 
 @dataclass(frozen=True)
-class Row:
-    """One method under one protocol over all worlds; balanced accuracy of segments.
+class _OffChance:
+    """What a row and its repetition say without affect; Student's t over worlds, ends ``low`` and ``high``.
 
-    low, high : ends of the interval of Student's t over worlds; ``rise``: with affect minus without, world by world
+    chance : of guesses; ``off``: score minus the chance of the answers that were given, world by world
     """
 
     dataset: str
     method: str
     protocol: str
-    leak_free: bool
     chance: float
     without: float
     without_low: float
     without_high: float
+    off: float
+    off_low: float
+    off_high: float
+
+    @property
+    def covers_chance(self) -> bool:
+        """Whether the score may be that of answers that know nothing of the signal."""
+        return self.off_low - _ROUNDED <= 0 <= self.off_high + _ROUNDED
+
+    @property
+    def covers_guesses(self) -> bool:
+        """Whether the interval of the score holds the chance of guesses."""
+        return self.without_low - _ROUNDED <= self.chance <= self.without_high + _ROUNDED
+
+
+@dataclass(frozen=True)
+class Row(_OffChance):
+    """One method under one protocol over all worlds; balanced accuracy of segments.
+
+    ``rise``: with affect minus without, world by world
+    """
+
+    leak_free: bool
     planted: float
     rise: float
     rise_low: float
     rise_high: float
 
-    @property
-    def covers_chance(self) -> bool:
-        """Whether the interval without affect holds chance."""
-        return _covers(self.chance, self.without_low, self.without_high)
-
 
 @dataclass(frozen=True)
-class Repeated:
-    """A row that missed chance without affect, and the same on other simulations."""
+class Repeated(_OffChance):
+    """A row that missed chance without affect, on other simulations. ``before``: its score on the first ones."""
 
-    dataset: str
-    method: str
-    protocol: str
-    chance: float
     before: float
-    without: float
-    without_low: float
-    without_high: float
-
-    @property
-    def covers_chance(self) -> bool:
-        """Whether the interval of the other simulations holds chance."""
-        return _covers(self.chance, self.without_low, self.without_high)
 
 
 Name = tuple[str, str, str]  # data set, method, protocol
@@ -83,39 +89,46 @@ def rows_of(scores: Scores) -> list[Row]:
     for (dataset, method, protocol), both in scores.items():
         without, planted = (np.array([score.value for score in both[affect]]) for affect in (False, True))
         first = both[False][0]
-        mean, low, high = interval(without)
-        rise = interval(planted - without)
+        mean, low, high = interval(planted - without)
         rows.append(
             Row(
                 dataset,
                 method,
                 protocol,
-                first.leak_free,
                 first.chance,
-                mean,
-                low,
-                high,
-                float(planted.mean()),
-                *rise,
+                **_without(both[False]),
+                leak_free=first.leak_free,
+                planted=float(planted.mean()),
+                rise=mean,
+                rise_low=low,
+                rise_high=high,
             )
         )
     order = [*dict.fromkeys(row.dataset for row in rows), *PROTOCOLS]
     return sorted(rows, key=lambda row: (not row.leak_free, order.index(row.dataset), order.index(row.protocol)))
 
 
-def repeated(missed: Sequence[Row], values: Mapping[Name, Sequence[float]]) -> list[Repeated]:
-    """``values``: without affect, one a simulation."""
+def repeated(missed: Sequence[Row], scores: Mapping[Name, Sequence[Score]]) -> list[Repeated]:
+    """``scores``: without affect, one a simulation."""
     return [
         Repeated(
             row.dataset,
             row.method,
             row.protocol,
             row.chance,
-            row.without,
-            *interval(np.array(values[row.dataset, row.method, row.protocol])),
+            **_without(scores[row.dataset, row.method, row.protocol]),
+            before=row.without,
         )
         for row in missed
     ]
+
+
+def _without(scores: Sequence[Score]) -> dict[str, float]:
+    """Score and distance from the chance of its answers, each with its interval, by the names of :class:`_OffChance`."""
+    values, dealt = (np.array([getattr(score, name) for score in scores]) for name in ("value", "dealt"))
+    found = (*interval(values), *interval(values - dealt))
+    names = ("without", "without_low", "without_high", "off", "off_low", "off_high")
+    return dict(zip(names, found, strict=True))
 
 
 def grouped(rows: Sequence[Row]) -> list[list[Row]]:
@@ -146,6 +159,8 @@ def summary(rows: Sequence[Row]) -> str:
             f"{row.chance:.3f}",
             f"{row.without:.3f}",
             f"{row.without_low:.3f} to {row.without_high:.3f}",
+            f"{row.off:+.3f}",
+            f"{row.off_low:+.3f} to {row.off_high:+.3f}",
             f"{row.planted:.3f}",
             f"{row.rise:+.3f}",
             f"{row.rise_low:+.3f} to {row.rise_high:+.3f}",
@@ -160,6 +175,8 @@ def summary(rows: Sequence[Row]) -> str:
         "chance",
         "no affect",
         "95 % interval",
+        "off own chance",
+        "95 % interval of it",
         "affect",
         "rise",
         "95 % interval of it",
@@ -167,15 +184,16 @@ def summary(rows: Sequence[Row]) -> str:
     free = [row for row in rows if row.leak_free]
     leaking = [row for row in rows if not row.leak_free]
     text = (
-        f"\n\nWithout affect: {sum(row.covers_chance for row in free)} of {len(free)} leak-free rows cover chance; "
-        f"{sum(row.without_low > row.chance for row in leaking)} of {len(leaking)} leaking rows lie above it, "
-        f"{sum(row.without > row.chance for row in leaking)} by their mean. With affect "
+        f"\n\nWithout affect: {sum(row.covers_chance for row in free)} of {len(free)} leak-free rows cover chance, "
+        f"{sum(row.covers_guesses for row in free)} that of guesses; "
+        f"{sum(row.off_low > 0 for row in leaking)} of {len(leaking)} leaking rows lie above it, "
+        f"{sum(row.off > 0 for row in leaking)} by their mean. With affect "
         f"{sum(row.rise_low > 0 for row in free)} of {len(free)} leak-free rows rise, "
         f"{sum(row.rise > 0 for row in free)} by their mean."
     )
     for what, some in (
         ("Leak free, chance not covered", [row for row in free if not row.covers_chance]),
-        ("Leaking, not above chance", [row for row in leaking if not row.without_low > row.chance]),
+        ("Leaking, not above chance", [row for row in leaking if not row.off_low > 0]),
         ("Leak free, not risen", [row for row in free if not row.rise_low > 0]),
     ):
         text += "".join(f"\n{what}: {row.method} on {row.dataset}, {row.protocol}." for row in some)
@@ -192,12 +210,23 @@ def table_of_repeated(rows: Sequence[Repeated]) -> str:
             f"{row.chance:.3f}",
             f"{row.before:.3f}",
             f"{row.without:.3f}",
-            f"{row.without_low:.3f} to {row.without_high:.3f}",
+            f"{row.off:+.3f}",
+            f"{row.off_low:+.3f} to {row.off_high:+.3f}",
             "yes" if row.covers_chance else "no",
         )
         for row in rows
     ]
-    head = ("data set", "method", "protocol", "chance", "before", "again", "95 % interval", "covers chance")
+    head = (
+        "data set",
+        "method",
+        "protocol",
+        "chance",
+        "before",
+        "again",
+        "off own chance",
+        "95 % interval",
+        "covers it",
+    )
     covering = sum(row.covers_chance for row in rows)
     return table(head, cells) + f"\n\nOn other simulations {covering} of {len(rows)} cover chance."
 
@@ -213,7 +242,7 @@ def by_protocol(rows: Sequence[Row]) -> str:
             f"{some[0].chance:.3f}",
             _range([row.without for row in some]),
             f"{sum(row.covers_chance for row in some)}",
-            f"{sum(row.without_low > row.chance for row in some)}",
+            f"{sum(row.off_low > 0 for row in some)}",
             _range([row.planted for row in some]),
             f"{sum(row.rise_low > 0 for row in some)}",
         )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-# Draws that exist beside the one that is computed: bounds memory (150 MB each for EMOD at the paper's size).
+# Draws that exist beside the one that is computed: bounds memory (85 MB each for EMOD in `benchmarks/pretrain.py`).
 DRAWS_AHEAD = 2
 
 

@@ -215,7 +215,7 @@ def evaluate(
     workers : int
         Processes that share the folds; no result depends on it. Only with everything on the CPU.
     features : FeatureCache or None
-        Of ``target``, where they were computed beforehand: of several data sets (:mod:`eegpipe.across`).
+        Of ``target``, where they are not those of one encoder and store: of several data sets (:mod:`eegpipe.across`).
     learned_from : mapping or None
         The other data sets among them -> digest of the store.
     model_files : mapping or None

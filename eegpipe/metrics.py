@@ -323,6 +323,33 @@ def chance(trained: np.ndarray, tested: np.ndarray) -> dict[str, float]:
     }
 
 
+def dealt_anew(truth: np.ndarray, answer: np.ndarray, group: np.ndarray, fold: np.ndarray, n_classes: int) -> float:
+    """Balanced accuracy to be expected of the same answers, dealt anew among the segments of each fold; their chance.
+
+    What a classifier prefers in a fold still meets the classes that this fold has, but its answers no longer depend on
+    the signal. ``1 / n_classes`` where folds have their classes equally often; elsewhere it can lie on either side.
+
+    Parameters
+    ----------
+    truth, answer, group, fold : (n,) int
+        A fold belongs to one group.
+
+    Returns
+    -------
+    float
+        In closed form, mean over groups as in :func:`summarise`.
+    """
+    folds, first, fold = np.unique(fold, return_index=True, return_inverse=True)
+    groups, of_fold = np.unique(group[first], return_inverse=True)
+    actual, answered = (np.zeros((len(folds), n_classes)) for _ in range(2))
+    np.add.at(actual, (fold, truth), 1)
+    np.add.at(answered, (fold, answer), 1)
+    right, there = (np.zeros((len(groups), n_classes)) for _ in range(2))
+    np.add.at(right, of_fold, actual * answered / actual.sum(axis=1, keepdims=True))
+    np.add.at(there, of_fold, actual)
+    return float(_nanmean(_ratio(right, there), axis=1).mean())
+
+
 def by_trial(
     unit: np.ndarray, truth: np.ndarray, probabilities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

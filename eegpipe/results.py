@@ -41,6 +41,7 @@ def entry(result: Predictions, segments: Segments, settings: EvaluateSettings, s
     trial = _trial_of(result, segments)
     options: dict[str, Any] = {"resamples": settings.resamples, "confidence": settings.confidence, "seed": seed}
     first, truth, probabilities = _by_trial(result, trial)
+    answers = (result.truth, result.probabilities.argmax(axis=1), result.group, result.fold)
     beyond = [TRANSDUCTIVE[name] for name in result.done if COVERED_BY.get(name, name) not in split.transductive]
     leaks = [*split.leaks, *(f"not foreseen by the split: {text}" for text in beyond)]
     return {
@@ -57,7 +58,7 @@ def entry(result: Predictions, segments: Segments, settings: EvaluateSettings, s
         "n_segments": len(np.unique(result.row)),
         "n_groups": len(np.unique(result.group)),
         "n_folds": len(split.folds),
-        "chance": result.chance,
+        "chance": {**result.chance, "dealt": round(metrics.dealt_anew(*answers, result.probabilities.shape[1]), 6)},
         **metrics.summarise(result.truth, result.probabilities, result.group, subject, **options),
         "trial_level": metrics.summarise(truth, probabilities, result.group[first], subject[first], **options),
         **_ratings(result, trial, subject, options),

@@ -10,14 +10,13 @@ from types import SimpleNamespace
 from typing import ClassVar
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 
 from eegpipe.errors import UsageProblem
 from eegpipe.protocols import PROTOCOLS, SplitSettings
 
 from import_graph import ROOT
-from planted_segments import in_sessions, planted
+from planted_segments import planted
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +27,6 @@ def modules():
     try:
         import no_affect
         import no_affect_figure
-        import no_affect_null
         import no_affect_plans
         import no_affect_rows
 
@@ -38,7 +36,6 @@ def modules():
             pipeline=pipeline,
             study=no_affect,
             figure=no_affect_figure,
-            null=no_affect_null,
             plans=no_affect_plans,
             rows=no_affect_rows,
         )
@@ -120,7 +117,7 @@ class TestWithoutAffect:
     @pytest.fixture
     def rows(self, modules):
         def scored(values, leak_free):
-            return [modules.rows.Score(value, leak_free, 1 / 3) for value in values]
+            return [modules.rows.Score(value, leak_free, 1 / 3, 1 / 3) for value in values]
 
         return modules.rows.rows_of(
             {
@@ -144,13 +141,21 @@ class TestWithoutAffect:
         assert not lucky.covers_chance
         assert lucky.rise_low < 0
         assert not within.leak_free
-        assert within.without_low > 1 / 3
+        assert within.off_low > 0
         words = modules.rows.summary(rows)
-        assert "1 of 2 leak-free rows cover chance; 1 of 1" in words
+        assert "1 of 2 leak-free rows cover chance, 1 that of guesses; 1 of 1" in words
         assert "1 of 2 leak-free rows rise, 1 by their mean" in words
         assert "Leak free, chance not covered: lucky on seed, fewshot_subject_stimulus." in words
         assert "Leaking, not above" not in words
         assert modules.rows.by_protocol(rows).count("fewshot_subject_stimulus") == 1
+
+    def test_chance_is_that_of_the_answers(self, modules):
+        """A class that is preferred where it is tested least scores below guesses, without any signal."""
+        scores = [modules.rows.Score(value, True, 1 / 3, value + off) for value, off in ((0.230, 0.01), (0.231, -0.01))]
+        (row,) = modules.rows.rows_of({("faced", "de", "emod_faced_stimulus"): {False: scores, True: scores}})
+        assert not row.covers_guesses
+        assert row.covers_chance
+        assert row.off == pytest.approx(0)
 
     def test_the_figure_is_a_picture(self, modules, rows):
         tree = ElementTree.fromstring(modules.figure.figure(rows, 3))
@@ -183,7 +188,7 @@ class TestWithoutAffect:
             (world,) = study.worlds
             asked.append((study.first_seed + number, affect, methods, study.plans[methods[0]].protocols))
             for protocol, value in (("fewshot_subject_stimulus", 0.30 + 0.05 * number), ("art_within", 1.0)):
-                yield (world.dataset, methods[0], protocol), modules.rows.Score(value, True, 1 / 3)
+                yield (world.dataset, methods[0], protocol), modules.rows.Score(value, True, 1 / 3, 1 / 3)
 
         monkeypatch.setattr(modules.study, "_arm", arm)
         monkeypatch.setattr(modules.study, "_check_models", lambda *_: None)
@@ -232,7 +237,7 @@ class TestWithoutAffect:
         rows = [modules.rows.Row(**entry) for entry in content["rows"]]
         free, leaking = ([row for row in rows if row.leak_free is kind] for kind in (True, False))
         covering, risen = sum(row.covers_chance for row in free), sum(row.rise_low > 0 for row in free)
-        above = sum(row.without_low > row.chance for row in leaking)
+        above = sum(row.off_low > 0 for row in leaking)
         assert risen == len(free)
         for page in ("docs/evaluation.md", "README.md"):
             text = " ".join((ROOT / page).read_text().split())
@@ -253,33 +258,6 @@ class TestWithoutAffect:
         assert len(split.folds) == expected
         split.check(target)
         assert modules.study._splits(plan, world, target, SplitSettings())[0] == split
-
-
-class TestWhatKnowsNothing:
-    def test_answers_that_follow_the_folds_score_without_a_signal(self, modules):
-        """Where a class is the answer wherever it is not tested, it scores 0; dealt anew within folds it still does."""
-        rng = np.random.default_rng(0)
-        fold = np.repeat([0, 1], 40)
-        truth = np.where(fold == 0, 0, 1)
-        assert modules.null.scored(truth, 1 - truth, 2) == 0
-        assert modules.null.answers_dealt(truth, 1 - truth, fold, 2, rng) == 0
-
-    def test_a_signal_is_lost_with_the_order_of_answers(self, modules):
-        rng = np.random.default_rng(1)
-        fold = rng.integers(4, size=400)
-        truth = rng.integers(2, size=400)
-        assert modules.null.scored(truth, truth, 2) == 1
-        assert modules.null.answers_dealt(truth, truth, fold, 2, rng) == pytest.approx(0.5, abs=0.03)
-
-    def test_labels_stay_with_their_clips_and_their_session(self, modules):
-        segments = in_sessions(planted("class", subjects=3, clips=9, n_classes=3, channels=1), 2, other_clips=True)
-        dealt = modules.null.labels_dealt(segments, np.random.default_rng(0))
-        assert (dealt.label != segments.label).any()
-        for clip in np.unique(segments.stimulus):
-            assert len(set(dealt.label[segments.stimulus == clip])) == 1
-        for session in (0, 1):
-            mine = segments.session == session
-            assert sorted(dealt.label[mine]) == sorted(segments.label[mine])
 
 
 def _words(tree):

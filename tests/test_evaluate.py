@@ -529,6 +529,7 @@ def test_answers_without_the_signal_score_what_chance_says(method, tmp_path):
         assert entry["transductive"] == {}
         assert entry["accuracy"]["value"] == pytest.approx(entry["chance"]["majority"], abs=1e-6)
         assert entry["balanced_accuracy"]["value"] == pytest.approx(1 / 3)
+        assert entry["chance"]["dealt"] == entry["balanced_accuracy"]["value"]
         assert entry["trial_level"]["accuracy"]["value"] == pytest.approx(0.5)
         assert entry["auroc"]["value"] == pytest.approx(0.5)
     with np.load(tmp_path / "predictions.npz") as stored:

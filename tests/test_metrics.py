@@ -245,6 +245,40 @@ def test_chance():
     assert guess == {"uniform": pytest.approx(1 / 3), "majority": 0.1, "prior": pytest.approx(0.14 + 0.06 + 0.05)}
 
 
+class TestDealtAnew:
+    def test_balanced_folds_have_the_chance_of_guesses(self):
+        truth = np.tile([0, 1, 2], 18)
+        answer = np.repeat([0, 2, 1], 18)  # of each fold the same
+        one = np.zeros(54, int)
+        assert metrics.dealt_anew(truth, answer, one, answer, 3) == pytest.approx(1 / 3)
+
+    def test_answers_that_follow_the_folds_score_without_a_signal(self):
+        """Whoever prefers in each fold the class that it tests most, or least, needs no signal for it."""
+        fold = np.repeat([0, 1], 40)
+        truth = np.where(np.arange(80) % 4 == 0, 1 - fold, fold)
+        one = np.zeros(80, int)
+        assert metrics.dealt_anew(truth, fold, one, fold, 2) == pytest.approx(0.75)
+        assert metrics.dealt_anew(truth, 1 - fold, one, fold, 2) == pytest.approx(0.25)
+
+    def test_is_the_mean_over_deals(self):
+        rng = np.random.default_rng(0)
+        fold = np.sort(rng.integers(5, size=300))
+        group = (fold > 2).astype(int)
+        truth = rng.choice(3, size=300, p=[0.5, 0.3, 0.2])
+        answer = np.where(rng.random(300) < 0.6, truth, fold % 3)
+        scores = []
+        for _ in range(300):
+            dealt = np.concatenate([rng.permutation(answer[fold == one]) for one in range(5)])
+            counts = metrics.confusions(truth, dealt, group, np.zeros(300, int), (2, 1, 3))
+            scores.append(metrics.balanced_accuracy(counts[:, 0]).mean())
+        assert metrics.dealt_anew(truth, answer, group, fold, 3) == pytest.approx(np.mean(scores), abs=0.004)
+
+    def test_one_answer_for_all_scores_what_it_scores(self):
+        """A class that does not occur is left out of both."""
+        truth, one = np.array([0, 0, 1, 0]), np.zeros(4, int)
+        assert metrics.dealt_anew(truth, one, one, one, 3) == pytest.approx(0.5)
+
+
 def test_a_trial_is_the_mean_of_its_segments():
     unit = np.array([5, 2, 5, 2, 5])
     truth = np.array([1, 0, 1, 0, 1])

@@ -137,6 +137,33 @@ def test_leak_free_results_come_first_and_leaks_are_marked(page):
     assert "the epoch is chosen by accuracy on the test subjects" in leaky
 
 
+@pytest.mark.parametrize(
+    ("uniform", "dealt", "verdict", "shown"),
+    [
+        (0.5, 0.5, "above chance", None),
+        (0.5, 0.504, "above chance", None),
+        (0.5, 0.62, "not above chance", 0.62),  # fold by fold the answers are right more often without any signal
+        (0.7, 0.62, "not above chance", 0.62),
+        (0.7, 0.7, "below chance", None),
+    ],
+)
+def test_above_chance_is_above_that_of_guesses_and_that_of_the_answers(uniform, dealt, verdict, shown, project):
+    row = read_evaluations(project)[0].rows[0]
+    row = replace(row, balanced=replace(row.balanced, value=0.64, low=0.6, high=0.68), uniform=uniform, dealt=dealt)
+    assert row.verdict == verdict
+    assert row.own_chance == shown
+
+
+def test_own_chance_is_shown_where_it_differs(project, tmp_path):
+    root = shutil.copytree(project, tmp_path / "project")
+    path = root / "metrics" / "demo" / "de.json"
+    content = json.loads(path.read_text())
+    content["protocols"]["fewshot_subject_stimulus"]["chance"]["dealt"] = 0.4321
+    path.write_text(json.dumps(content))
+    build(root, root / "again.html")
+    assert words((root / "again.html").read_text(encoding="utf-8")).count("own 43.2") == 2  # in the card, in the table
+
+
 def test_every_number_of_the_metrics_is_in_the_table_where_it_belongs(page, project):
     clean, leaky = words(section(page, "leak-free", "leaks")), words(section(page, "leaks", "data"))
     for path in (project / "metrics").rglob("*.json"):

@@ -368,6 +368,7 @@ PLACES = (
     "trial_level.macro_f1.value",
     "trial_level.accuracy.interval.low",
     "chance.majority",
+    "chance.dealt",
     "n_trials",
 )
 

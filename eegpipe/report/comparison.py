@@ -50,6 +50,7 @@ _PROTOCOL_TITLES = {
     "mdjpt_fewshot": "Few-shot as published (mdJPT)",
     "cross_dataset": "Trained on other data sets: high or low valence",
 }
+_VISIBLE = 0.005  # half a per cent
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Row:
     auroc: float | None
     group_spread: tuple[int, float | None]  # number of training groups, standard deviation of balanced accuracy
     uniform: float  # chance of the balanced accuracy
+    dealt: float  # the same, of these answers in each fold: :func:`metrics.dealt_anew`
     majority: float  # chance of the accuracy: always the most frequent class
     subjects: int
     trials: int
@@ -112,12 +114,17 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Where the interval of the balanced accuracy lies against chance."""
+        """Where the interval of the balanced accuracy lies against chance, both the guesses' and the answers' own."""
         if self.balanced.low is None or self.balanced.high is None:
             return "no interval"
-        if self.balanced.low > self.uniform:
+        if self.balanced.low > max(self.uniform, self.dealt):
             return "above chance"
-        return "below chance" if self.balanced.high < self.uniform else "not above chance"
+        return "below chance" if self.balanced.high < min(self.uniform, self.dealt) else "not above chance"
+
+    @property
+    def own_chance(self) -> float | None:
+        """Chance of these answers where it is not that of guesses; None where a reader would not see a difference."""
+        return self.dealt if abs(self.dealt - self.uniform) >= _VISIBLE else None
 
 
 @dataclass(frozen=True)
@@ -235,6 +242,7 @@ def _row(target: str, method: str, protocol: str, entry: Mapping[str, Any], per_
         auroc=entry["auroc"]["value"],
         group_spread=(groups["n"], groups["std"]),
         uniform=entry["chance"]["uniform"],
+        dealt=entry["chance"]["dealt"],
         majority=entry["chance"]["majority"],
         subjects=entry["n_subjects"],
         trials=entry["n_trials"],
