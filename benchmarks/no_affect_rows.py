@@ -124,7 +124,7 @@ def repeated(missed: Sequence[Row], scores: Mapping[Name, Sequence[Score]]) -> l
 
 
 def _without(scores: Sequence[Score]) -> dict[str, float]:
-    """Score and distance from the chance of its answers, each with its interval, by the names of :class:`_OffChance`."""
+    """Score and distance from the chance of its answers, each with its interval; names of :class:`_OffChance`."""
     values, dealt = (np.array([getattr(score, name) for score in scores]) for name in ("value", "dealt"))
     found = (*interval(values), *interval(values - dealt))
     names = ("without", "without_low", "without_high", "off", "off_low", "off_high")
