@@ -25,7 +25,7 @@ GB = 1e9
 # How much of the free memory the workers may take together; the rest is for this process and the system.
 _MEMORY_SHARE = 0.9
 # How long a scheduler may take to answer.
-_ANSWER_S = 5.0
+_ANSWER_S = 15.0
 # Workers that are gone: how long before it is said, how long before the run gives up, how often it is looked.
 _NOTICE_S = 15.0
 _PATIENCE_S = 600.0

@@ -7,6 +7,8 @@ message without a traceback and turns it into an exit code (1: a problem with da
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -39,6 +41,36 @@ class DataProblem(Exception):
 
 class UsageProblem(Exception):
     """The request itself is wrong: an unknown name, a setting of the wrong type or out of range, a missing folder."""
+
+
+_ROOM = "room for what is written"
+_FREE = "Free some there, or in the folder for temporary files (TMPDIR), and run the same again."
+_ALLOWED = "a place that you may use"
+_PERMIT = "Name another folder, or change the permissions of this one."
+_OF_THE_MACHINE = {
+    errno.ENOSPC: ("no space left", _ROOM, _FREE),
+    errno.EDQUOT: ("your share of it used up", _ROOM, _FREE),
+    errno.EROFS: ("that it can only be read", _ALLOWED, _PERMIT),
+    errno.EACCES: ("no permission", _ALLOWED, _PERMIT),
+    errno.EPERM: ("no permission", _ALLOWED, _PERMIT),
+}
+
+
+def of_the_machine(error: BaseException) -> DataProblem | None:
+    """A full disk or a missing permission, as a user should read of it; None for any other error.
+
+    Libraries give the system's error as the cause of their own; safetensors only quotes its number.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        number = cause.errno if isinstance(cause, OSError) else None
+        for known, (found, expected, cure) in _OF_THE_MACHINE.items():
+            if number == known or f"(os error {known})" in str(cause):
+                name = getattr(cause, "filename", None)
+                where = os.fsdecode(name) if isinstance(name, str | bytes) else "the disk that is written to"
+                return DataProblem(where, found, expected, cure)
+        cause = cause.__cause__
+    return None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -30,6 +30,7 @@ from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.models.settings import PretrainSettings
 from eegpipe.precision import autocast
 from eegpipe.processes import ALONE, Group
+from eegpipe.writing import write_file
 
 Log = list[dict[str, float]]
 
@@ -442,8 +443,7 @@ def _unpacked(content: bytes) -> dict[str, Any]:
 def _save_checkpoint(
     checkpoint: Path, identity: str, model: nn.Module, optimiser: torch.optim.Optimizer, log: Log
 ) -> None:
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    partial_ = checkpoint.with_name(f"{checkpoint.name}.partial")
     state = {"identity": identity, "model": model.state_dict(), "optimiser": optimiser.state_dict(), "log": log}
-    torch.save(state, partial_)
-    partial_.replace(checkpoint)
+    content = io.BytesIO()  # on a full disk torch's own file ends in an error that does not say so
+    torch.save(state, content)
+    write_file(checkpoint, content.getvalue())

@@ -12,7 +12,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
@@ -29,7 +29,7 @@ from eegpipe.cluster import (
     running_cluster,
     unfit,
 )
-from eegpipe.errors import DataProblem, UsageProblem
+from eegpipe.errors import DataProblem, UsageProblem, of_the_machine
 
 Work = Callable[..., tuple[str, dict]]
 
@@ -174,6 +174,8 @@ def _guarded(work: Work, arguments: Mapping[str, Any], expected: on_worker.Expec
 def in_words(error: Exception) -> str:
     if isinstance(error, DataProblem | UsageProblem):
         return str(error)
+    if fault := of_the_machine(error):
+        return str(replace(fault, where=Path(fault.where).name))  # not a path: words may stand in a result
     # Not a refusal but a bug or a broken machine: say where it happened, by module and line, not by a path.
     frame, line = list(traceback.walk_tb(error.__traceback__))[-1]
     said = str(error)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from eegpipe.errors import DataProblem, UsageProblem
+from eegpipe.errors import DataProblem, UsageProblem, of_the_machine
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def exit_code(command: Callable[[], int | None]) -> int:
     """Run ``command``: what it returns (None: 0), 1 for a :class:`DataProblem`, 2 for a :class:`UsageProblem`.
 
-    Both problems are printed without a traceback.
+    Both problems are printed without a traceback, and so are a full disk and a missing permission (1).
     """
     try:
         return command() or 0
@@ -27,6 +27,11 @@ def exit_code(command: Callable[[], int | None]) -> int:
     except UsageProblem as problem:
         print(problem, file=sys.stderr)
         return 2
+    except Exception as error:
+        if (fault := of_the_machine(error)) is None:
+            raise
+        print(fault, file=sys.stderr)
+        return 1
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:

@@ -43,6 +43,7 @@ from eegpipe.models.card import model_card
 from eegpipe.models.settings import MdjptTraining, PretrainSettings
 from eegpipe.precision import check_device, without_tf32
 from eegpipe.processes import ALONE, Group, check_share
+from eegpipe.writing import write_file
 
 __all__ = ["Encoder", "MdjptTraining", "Objective", "PretrainSettings", "fit", "load_pretrained", "pretrain"]
 
@@ -339,11 +340,15 @@ def _write_folder(out: Path, model: nn.Module, config: dict[str, Any], manifest:
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, staged / "weights.safetensors")
-    (staged / "config.json").write_text(_json(config), encoding="utf-8")
-    (staged / "log.csv").write_text(_table(log), encoding="utf-8")
-    (staged / "README.md").write_text(model_card(manifest, config, log), encoding="utf-8")
-    (staged / "manifest.json").write_text(_json(manifest), encoding="utf-8")
+    try:
+        save_file(weights, staged / "weights.safetensors")
+        (staged / "config.json").write_text(_json(config), encoding="utf-8")
+        (staged / "log.csv").write_text(_table(log), encoding="utf-8")
+        (staged / "README.md").write_text(model_card(manifest, config, log), encoding="utf-8")
+        (staged / "manifest.json").write_text(_json(manifest), encoding="utf-8")
+    except BaseException:
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
     if out.exists():
         shutil.rmtree(out)
     staged.rename(out)
@@ -354,10 +359,7 @@ def _json(values: dict[str, Any]) -> str:
 
 
 def _write_table(path: Path, log: Log) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_ = path.with_name(f".{path.name}.partial")
-    partial_.write_text(_table(log), encoding="utf-8")
-    partial_.replace(path)
+    write_file(path, _table(log).encode())
 
 
 def _table(log: Log) -> str:

@@ -10,11 +10,15 @@ from typing import Any
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write beside, then rename."""
+    """Write beside, then rename; an error leaves nothing of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content)
-    beside.replace(path)
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def table_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -35,6 +36,8 @@ def work(number: int, fault: str = "", folder: Path | None = None) -> tuple[str,
         raise ZeroDivisionError("no samples")
     if fault == "file":
         Path("/nowhere/s09.dat").read_bytes()
+    if fault == "full disk":
+        raise OSError(errno.ENOSPC, "No space left on device", "/nowhere/s10.eeg")
     if fault == "crash":
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "crash once":
@@ -83,6 +86,8 @@ def test_problems_are_told_in_words(alone: list[Outcome]):
     assert alone[1].problem == "s02.dat: labels: found 39 rows, expected 40 rows. Download the file again."
     assert alone[3].problem.startswith("ZeroDivisionError: no samples (at test_parallel:")
     assert alone[0].problem == ""
+    full = run(work, jobs_for("full disk"), title="", workers=1)[0].problem
+    assert full.startswith("s10.eeg: found no space left, expected room for what is written. Free some there")
     missing = run(work, jobs_for("file"), title="", workers=1)[0].problem
     assert missing.startswith("FileNotFoundError: No such file or directory: s09.dat (at ")
 

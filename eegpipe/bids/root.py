@@ -80,8 +80,12 @@ def replace_text(path: Path, text: str) -> None:
         path.unlink(missing_ok=True)
     elif not path.is_file() or path.read_text(encoding="utf-8") != text:
         beside = path.with_name(f".eegpipe-{path.name}")
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        beside.replace(path)
+        try:
+            beside.write_text(text, encoding="utf-8", newline="\n")
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
 
 
 def about(root: str | Path) -> About:

@@ -26,6 +26,7 @@ from eegpipe.report.comparison import (
     read_evaluations,
 )
 from eegpipe.report.excerpts import SHOWN_S, excerpt
+from eegpipe.writing import write_file
 
 _FEW_SUBJECTS = 15
 
@@ -68,10 +69,7 @@ def write(root: Path, out: Path, targets: Sequence[str] | None = None) -> None:
         **_run(evaluations, data_sets, models),
         limits=[*_limits(evaluations, data_sets), *_not_shown(others)],
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_name(f".{out.name}.part")
-    beside.write_text(text, encoding="utf-8", newline="\n")
-    beside.replace(out)
+    write_file(out, text.encode())
 
 
 # -- words -------------------------------------------------------------------------------------------------------------

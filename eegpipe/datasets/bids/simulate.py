@@ -155,7 +155,7 @@ def _write_person(folder: Path, plan: Plan, subject: int, truth: Truth) -> None:
     for place in (eeg, beh):
         place.mkdir(parents=True)
     others = _heart_and_muscle(plan, person, samples)
-    np.concatenate([signal, others]).T.astype("<f4").tofile(eeg / f"{stem}_eeg.fdt")
+    (eeg / f"{stem}_eeg.fdt").write_bytes(np.concatenate([signal, others]).T.astype("<f4").tobytes())
     write_mat(eeg / f"{stem}_eeg.set", {"EEG": _eeglab(stem, samples, rows)})
     if trap != 4:  # 4: only the text at the root says what holds for all
         _text(eeg / f"{stem}_eeg.json", json.dumps({"EEGReference": "Cz", "SamplingFrequency": 250}) + "\n")
