@@ -9,9 +9,9 @@ Each world is one simulation (other people, other clips), once with and once wit
 passes the whole way from vendor files to metrics. Without ``--every`` it is one of SEED under the protocols that most
 people use; with it, smaller ones of four data sets under every protocol. Chance is that of a row's own answers
 (:func:`eegpipe.metrics.dealt_anew`). ``--again`` takes what such a study has written (``--json``) and repeats the
-leak-free rows that missed it, without affect, on simulations that it has not seen. Encoders are those of the project:
-run `dvc repro` first. A study that was interrupted goes on when it is started again. docs/evaluation.md has the
-results.
+leak-free rows that missed it, or that of guesses, without affect, on simulations that it has not seen. Encoders are
+those of the project: run `dvc repro` first. A study that was interrupted goes on when it is started again.
+docs/evaluation.md has the results.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -324,9 +324,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _again(before: Mapping[str, Any], study: Study, params: Params, options: argparse.Namespace) -> None:
     """``before``: what ``--json`` wrote of the same study."""
-    missed = [row for row in (Row(**entry) for entry in before["rows"]) if row.leak_free and not row.covers_chance]
+    rows_before = [Row(**entry) for entry in before["rows"]]
+    missed = [row for row in rows_before if row.leak_free and not (row.covers_chance and row.covers_guesses)]
     if not missed:
-        print(f"\n{options.again}: every leak-free row covers chance.")
+        print(f"\n{options.again}: every leak-free row covers either chance.")
         return
     if before["simulated"] != json.loads(json.dumps(_simulated(study))):
         raise UsageProblem(f"--again: {options.again} is of another study. Give the options that it was made with.")
@@ -344,9 +345,12 @@ def _read(path: Path) -> dict[str, Any]:
     """A file of ``--json``."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if {"worlds", "first_seed", "simulated", "rows"} <= content.keys():
+        names = {field.name for field in fields(Row)}
+        if {"worlds", "first_seed", "simulated"} <= content.keys() and all(
+            row.keys() == names for row in content["rows"]
+        ):
             return content
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
         pass
     raise UsageProblem(f"--again: {path} is not what --json of this study writes.")
 

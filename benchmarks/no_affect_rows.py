@@ -172,7 +172,7 @@ def summary(rows: Sequence[Row]) -> str:
         "method",
         "protocol",
         "leak free",
-        "chance",
+        "chance of guesses",
         "no affect",
         "95 % interval",
         "off own chance",
@@ -184,7 +184,7 @@ def summary(rows: Sequence[Row]) -> str:
     free = [row for row in rows if row.leak_free]
     leaking = [row for row in rows if not row.leak_free]
     text = (
-        f"\n\nWithout affect: {sum(row.covers_chance for row in free)} of {len(free)} leak-free rows cover chance, "
+        f"\n\nWithout affect: {sum(row.covers_chance for row in free)} of {len(free)} leak-free rows cover own chance, "
         f"{sum(row.covers_guesses for row in free)} that of guesses; "
         f"{sum(row.off_low > 0 for row in leaking)} of {len(leaking)} leaking rows lie above it, "
         f"{sum(row.off > 0 for row in leaking)} by their mean. With affect "
@@ -192,8 +192,8 @@ def summary(rows: Sequence[Row]) -> str:
         f"{sum(row.rise > 0 for row in free)} by their mean."
     )
     for what, some in (
-        ("Leak free, chance not covered", [row for row in free if not row.covers_chance]),
-        ("Leaking, not above chance", [row for row in leaking if not row.off_low > 0]),
+        ("Leak free, own chance not covered", [row for row in free if not row.covers_chance]),
+        ("Leaking, not above own chance", [row for row in leaking if not row.off_low > 0]),
         ("Leak free, not risen", [row for row in free if not row.rise_low > 0]),
     ):
         text += "".join(f"\n{what}: {row.method} on {row.dataset}, {row.protocol}." for row in some)
@@ -220,7 +220,7 @@ def table_of_repeated(rows: Sequence[Repeated]) -> str:
         "data set",
         "method",
         "protocol",
-        "chance",
+        "chance of guesses",
         "before",
         "again",
         "off own chance",
@@ -228,7 +228,7 @@ def table_of_repeated(rows: Sequence[Repeated]) -> str:
         "covers it",
     )
     covering = sum(row.covers_chance for row in rows)
-    return table(head, cells) + f"\n\nOn other simulations {covering} of {len(rows)} cover chance."
+    return table(head, cells) + f"\n\nOn other simulations {covering} of {len(rows)} cover own chance."
 
 
 def by_protocol(rows: Sequence[Row]) -> str:
@@ -253,10 +253,10 @@ def by_protocol(rows: Sequence[Row]) -> str:
         "data set",
         "leak free",
         "methods",
-        "chance",
+        "chance of guesses",
         "no affect: lowest, mean, highest",
-        "cover chance",
-        "above chance",
+        "cover own chance",
+        "above own chance",
         "affect: lowest, mean, highest",
         "rise",
     )

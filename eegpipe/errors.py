@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -43,34 +44,49 @@ class UsageProblem(Exception):
     """The request itself is wrong: an unknown name, a setting of the wrong type or out of range, a missing folder."""
 
 
+class DiskProblem(DataProblem):
+    """The disk that is written to is full or takes nothing: whatever the data, no recording can go on."""
+
+
 _ROOM = "room for what is written"
 _FREE = "Free some there, or in the folder for temporary files (TMPDIR), and run the same again."
-_ALLOWED = "a place that you may use"
-_PERMIT = "Name another folder, or change the permissions of this one."
-_OF_THE_MACHINE = {
+_DISK = {
     errno.ENOSPC: ("no space left", _ROOM, _FREE),
     errno.EDQUOT: ("your share of it used up", _ROOM, _FREE),
-    errno.EROFS: ("that it can only be read", _ALLOWED, _PERMIT),
-    errno.EACCES: ("no permission", _ALLOWED, _PERMIT),
-    errno.EPERM: ("no permission", _ALLOWED, _PERMIT),
+    errno.EROFS: ("that it can only be read", "a disk that can be written to", "Name a folder elsewhere."),
 }
 
 
 def of_the_machine(error: BaseException) -> DataProblem | None:
-    """A full disk or a missing permission, as a user should read of it; None for any other error.
+    """A full disk (:class:`DiskProblem`) or a missing permission, as a user should read of it; None for other errors.
 
-    Libraries give the system's error as the cause of their own; safetensors only quotes its number.
+    Libraries turn the system's error into their own, so what led to an error is looked at, too.
     """
     cause: BaseException | None = error
     while cause is not None:
-        number = cause.errno if isinstance(cause, OSError) else None
-        for known, (found, expected, cure) in _OF_THE_MACHINE.items():
-            if number == known or f"(os error {known})" in str(cause):
-                name = getattr(cause, "filename", None)
-                where = os.fsdecode(name) if isinstance(name, str | bytes) else "the disk that is written to"
-                return DataProblem(where, found, expected, cure)
-        cause = cause.__cause__
+        if (number := _number(cause)) in _DISK:
+            return DiskProblem(_file(cause) or "the disk that is written to", *_DISK[number])
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    name = _file(error)
+    if isinstance(error, PermissionError) and name:
+        cure = "Change its permissions, or name another."
+        return DataProblem(name, "no permission", "a file or folder that you may use", cure)
     return None
+
+
+def _number(error: BaseException) -> int | None:
+    """The system's number of an error; safetensors has it in its text only."""
+    if isinstance(error, OSError):
+        return error.errno
+    if type(error).__name__ == "SafetensorError":
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        return int(found[1]) if found else None
+    return None
+
+
+def _file(error: BaseException) -> str | None:
+    name = error.filename if isinstance(error, OSError) else None
+    return os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -327,7 +327,9 @@ def dealt_anew(truth: np.ndarray, answer: np.ndarray, group: np.ndarray, fold: n
     """Balanced accuracy to be expected of the same answers, dealt anew among the segments of each fold; their chance.
 
     What a classifier prefers in a fold still meets the classes that this fold has, but its answers no longer depend on
-    the signal. ``1 / n_classes`` where folds have their classes equally often; elsewhere it can lie on either side.
+    the signal. ``1 / n_classes`` where all folds of a group have the same shares of the classes; elsewhere it can lie
+    on either side. It is a cautious level: answers that read the signal follow the folds' shares, too, and raise it, in
+    a fold with a single class up to the score itself.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ from eegpipe.cluster import (
     running_cluster,
     unfit,
 )
-from eegpipe.errors import DataProblem, UsageProblem, of_the_machine
+from eegpipe.errors import DataProblem, DiskProblem, UsageProblem, of_the_machine
 
 Work = Callable[..., tuple[str, dict]]
 
@@ -98,6 +98,8 @@ def run(
     UsageProblem
         If ``workers`` is not positive; if a cluster cannot be reached, is not fit (threads, memory, other code, other
         files) or goes away for good. What is finished by then stays.
+    DiskProblem
+        If the disk is full or takes nothing: it is no fault of a recording. What is finished by then stays.
     """
     if work.__module__ == "__main__" or "<" in work.__qualname__:
         raise ValueError(f"{work.__qualname__} cannot be imported by a worker process")
@@ -149,7 +151,7 @@ def _absolute(value: Any) -> Any:
 class _Result:
     """What comes back from a worker; ``trace`` is for whoever looks for a bug (logging level DEBUG).
 
-    ``unfit``: why the worker did not even begin.
+    ``unfit``: why the worker did not even begin. ``disk``: why no job can go on.
     """
 
     status: str
@@ -157,6 +159,7 @@ class _Result:
     problem: str = ""
     trace: str = ""
     unfit: str = ""
+    disk: DiskProblem | None = None
 
 
 def _guarded(work: Work, arguments: Mapping[str, Any], expected: on_worker.Expected | None = None) -> _Result:
@@ -168,14 +171,16 @@ def _guarded(work: Work, arguments: Mapping[str, Any], expected: on_worker.Expec
             status, row = work(**arguments)
         return _Result(status, row)
     except Exception as error:
-        return _Result("failed", {}, in_words(error), traceback.format_exc())
+        fault = of_the_machine(error)
+        disk = fault if isinstance(fault, DiskProblem) else None
+        return _Result("failed", {}, in_words(error), traceback.format_exc(), disk=disk)
 
 
 def in_words(error: Exception) -> str:
     if isinstance(error, DataProblem | UsageProblem):
         return str(error)
     if fault := of_the_machine(error):
-        return str(replace(fault, where=Path(fault.where).name))  # not a path: words may stand in a result
+        return str(replace(fault, where=Path(fault.where).name))  # no folders: words of a job may stand in a result
     # Not a refusal but a bug or a broken machine: say where it happened, by module and line, not by a path.
     frame, line = list(traceback.walk_tb(error.__traceback__))[-1]
     said = str(error)
@@ -198,6 +203,8 @@ def one_thread() -> Iterator[None]:
 def _outcome(key: str, result: _Result) -> Outcome:
     if result.trace:
         logging.getLogger(__name__).debug("%s\n%s", key, result.trace)
+    if result.disk is not None:
+        raise result.disk
     if result.status not in ("done", "kept", "failed"):
         raise ValueError(f"{key}: the work returned the status {result.status!r}")
     return Outcome(key, result.status, result.row, result.problem)  # type: ignore[arg-type]

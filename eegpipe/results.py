@@ -245,7 +245,7 @@ def summary_rows(contents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if not {"method", "target", "protocols"} <= set(content):
             continue
         for protocol, entry in content["protocols"].items():
-            # Classes are rarely of one size, so the balanced score and its own chance come first.
+            # Classes are rarely of one size, so the balanced score and its chances come first.
             interval = entry["balanced_accuracy"]["interval"] or {"low": None, "high": None}
             rows.append(
                 {
@@ -257,6 +257,7 @@ def summary_rows(contents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                     "low": interval["low"],
                     "high": interval["high"],
                     "chance": entry["chance"]["uniform"],
+                    "own_chance": entry["chance"]["dealt"],
                     "accuracy": entry["accuracy"]["value"],
                     "most_frequent": entry["chance"]["majority"],
                     "trial_accuracy": entry["trial_level"]["accuracy"]["value"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ def exit_code(command: Callable[[], int | None]) -> int:
     except Exception as error:
         if (fault := of_the_machine(error)) is None:
             raise
+        logging.getLogger(__name__).debug("what was raised", exc_info=error)
         print(fault, file=sys.stderr)
         return 1
 

@@ -336,7 +336,7 @@ def _manifest(
 
 
 def _write_folder(out: Path, model: nn.Module, config: dict[str, Any], manifest: dict[str, Any], log: Log) -> None:
-    staged = out.with_name(f".{out.name}.partial")
+    staged, old = (out.with_name(f".{out.name}.{what}") for what in ("partial", "old"))
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -346,12 +346,15 @@ def _write_folder(out: Path, model: nn.Module, config: dict[str, Any], manifest:
         (staged / "log.csv").write_text(_table(log), encoding="utf-8")
         (staged / "README.md").write_text(model_card(manifest, config, log), encoding="utf-8")
         (staged / "manifest.json").write_text(_json(manifest), encoding="utf-8")
+        # A folder cannot be renamed over a filled one, so the old model steps aside for an instant.
+        shutil.rmtree(old, ignore_errors=True)
+        if out.exists():
+            out.rename(old)
+        staged.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
         raise
-    if out.exists():
-        shutil.rmtree(out)
-    staged.rename(out)
 
 
 def _json(values: dict[str, Any]) -> str:

@@ -143,9 +143,9 @@ class TestWithoutAffect:
         assert not within.leak_free
         assert within.off_low > 0
         words = modules.rows.summary(rows)
-        assert "1 of 2 leak-free rows cover chance, 1 that of guesses; 1 of 1" in words
+        assert "1 of 2 leak-free rows cover own chance, 1 that of guesses; 1 of 1" in words
         assert "1 of 2 leak-free rows rise, 1 by their mean" in words
-        assert "Leak free, chance not covered: lucky on seed, fewshot_subject_stimulus." in words
+        assert "Leak free, own chance not covered: lucky on seed, fewshot_subject_stimulus." in words
         assert "Leaking, not above" not in words
         assert modules.rows.by_protocol(rows).count("fewshot_subject_stimulus") == 1
 
@@ -207,7 +207,7 @@ class TestWithoutAffect:
         assert again("--worlds", "2") == [
             (seed, False, ("lucky",), ("fewshot_subject_stimulus",)) for seed in (104, 105)
         ]
-        assert "On other simulations 1 of 1 cover chance." in capsys.readouterr().out
+        assert "On other simulations 1 of 1 cover own chance." in capsys.readouterr().out
         content = json.loads((tmp_path / "again.json").read_text())
         assert content["first_seed"] == 104
         (row,) = (modules.rows.Repeated(**entry) for entry in content["rows"])
@@ -226,7 +226,9 @@ class TestWithoutAffect:
         with pytest.raises(UsageProblem, match=r"study\.json is of another study"):
             modules.study.main(["--again", str(tmp_path / "study.json")])
 
-    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": []}'])
+    OLD = '{"worlds": 3, "first_seed": 101, "simulated": {}, "rows": [{"dataset": "seed", "without": 0.4}]}'
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": []}', OLD])
     def test_no_study_to_repeat(self, again, tmp_path, text):
         (tmp_path / "other.json").write_text(text)
         with pytest.raises(UsageProblem, match=r"other\.json is not what"):

@@ -273,6 +273,12 @@ class TestDealtAnew:
             scores.append(metrics.balanced_accuracy(counts[:, 0]).mean())
         assert metrics.dealt_anew(truth, answer, group, fold, 3) == pytest.approx(np.mean(scores), abs=0.004)
 
+    def test_right_answers_in_folds_of_one_class_prove_nothing(self):
+        truth = np.repeat([0, 1, 2], 10)
+        one = np.zeros(30, int)
+        assert metrics.dealt_anew(truth, truth, one, truth, 3) == 1
+        assert metrics.dealt_anew(truth, truth, one, one, 3) == pytest.approx(1 / 3)
+
     def test_one_answer_for_all_scores_what_it_scores(self):
         """A class that does not occur is left out of both."""
         truth, one = np.array([0, 0, 1, 0]), np.zeros(4, int)

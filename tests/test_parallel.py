@@ -23,7 +23,7 @@ import pytest
 from eegpipe import cluster as cluster_module
 from eegpipe import progress
 from eegpipe.cluster import affordable_workers
-from eegpipe.errors import DataProblem, UsageProblem
+from eegpipe.errors import DataProblem, DiskProblem, UsageProblem
 from eegpipe.parallel import Job, Outcome, run
 from eegpipe.runtime import Runtime
 
@@ -86,8 +86,6 @@ def test_problems_are_told_in_words(alone: list[Outcome]):
     assert alone[1].problem == "s02.dat: labels: found 39 rows, expected 40 rows. Download the file again."
     assert alone[3].problem.startswith("ZeroDivisionError: no samples (at test_parallel:")
     assert alone[0].problem == ""
-    full = run(work, jobs_for("full disk"), title="", workers=1)[0].problem
-    assert full.startswith("s10.eeg: found no space left, expected room for what is written. Free some there")
     missing = run(work, jobs_for("file"), title="", workers=1)[0].problem
     assert missing.startswith("FileNotFoundError: No such file or directory: s09.dat (at ")
 
@@ -104,6 +102,13 @@ def test_a_dead_worker_costs_one_job_and_two_workers_give_the_same_bytes(
     assert outcomes[6].status == "done"
     assert outcomes[6].row["number"] == 7
     assert capfd.readouterr().err == ""  # Dask has a lot to say about this
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_ends_the_run_and_is_no_fault_of_a_recording(workers: int):
+    """Else `allow_partial` would go on without the people for whom there was no room."""
+    with pytest.raises(DiskProblem, match=r"s10\.eeg: found no space left, expected room .* Free some there"):
+        run(work, jobs_for("", "full disk", ""), title="", workers=workers)
 
 
 def test_one_thread_in_another_process_whatever_the_user_set(monkeypatch: pytest.MonkeyPatch):

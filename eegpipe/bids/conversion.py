@@ -26,7 +26,7 @@ from eegpipe.bids.folder import (
 from eegpipe.bids.hum import check_line_frequency
 from eegpipe.bids.root import replace_text, write_root
 from eegpipe.bids.sidecars import NOTES, table_text
-from eegpipe.errors import DataProblem
+from eegpipe.errors import DataProblem, DiskProblem, of_the_machine
 from eegpipe.fingerprint import code_digest, digest, file_digest, imported_modules
 
 if TYPE_CHECKING:
@@ -207,6 +207,8 @@ def _together(
         except DataProblem as problem:
             return [made.get(entry.id) or _failed(dataset, entry.id.stem, problem) for entry in entries]
         except Exception as error:
+            if isinstance(fault := of_the_machine(error), DiskProblem):
+                raise fault from error
             rest = in_words(error)
     return [made.get(entry.id) or Outcome(entry.id.stem, "failed", {}, rest) for entry in entries]
 
