@@ -245,10 +245,35 @@ class TestWithoutAffect:
             text = " ".join((ROOT / page).read_text().split())
             assert f"{covering} of {len(free)}" in text, page
             assert f"all {len(free)}" in text, page
-        assert f"{above} of {len(leaking)} rows lie above chance by their interval" in " ".join(
+        assert f"{above} of {len(leaking)} rows lie above their own chance by their interval" in " ".join(
             (ROOT / "docs/evaluation.md").read_text().split()
         )
         assert (ROOT / "docs/no-affect-every.svg").read_text() == modules.figure.panels(rows, content["worlds"])
+
+    def test_the_page_has_every_row_that_missed_and_what_it_gave_again(self, modules):
+        first = [
+            modules.rows.Row(**entry) for entry in json.loads((ROOT / "docs/no-affect-every.json").read_text())["rows"]
+        ]
+        studies = json.loads((ROOT / "docs/no-affect-every-again.json").read_text())
+        again, *_ = ([modules.rows.Repeated(**entry) for entry in study["rows"]] for study in studies)
+        missed = [row for row in first if row.leak_free and not (row.covers_chance and row.covers_guesses)]
+        assert [(row.dataset, row.method, row.protocol) for row in missed] == [
+            (row.dataset, row.method, row.protocol) for row in again
+        ]
+        page = (ROOT / "docs/evaluation.md").read_text()
+        for before, after in zip(missed, again, strict=True):
+            cells = [f"| `{before.method}` | `{before.protocol}` |", f"| {before.chance:.3f} "]
+            for row in (before, after):
+                cells.append(f"| {row.without:.3f} ({row.without_low:.3f} to {row.without_high:.3f}) ")
+                cells.append(f"| {row.off:.3f} ({row.off_low:.3f} to {row.off_high:.3f}) ")
+            line = next(line for line in page.splitlines() if line.startswith(cells[0]) and line.count("|") == 10)
+            assert line[line.index(cells[1]) :].startswith("".join(cells[1:]))
+        off = [row for row in missed if not row.covers_chance]
+        assert all(
+            row.covers_chance for row in again if (row.method, row.protocol) in {(r.method, r.protocol) for r in off}
+        )
+        used = [range(study["first_seed"], study["first_seed"] + study["worlds"]) for study in studies]
+        assert len({seed for seeds in used for seed in seeds}) == sum(map(len, used))
 
     @pytest.mark.parametrize(("most", "expected"), [(None, 9), (4, 4)])
     def test_a_plan_takes_some_folds(self, modules, most, expected):
