@@ -496,11 +496,15 @@ def test_slurm_cleans_with_a_killed_worker_and_a_dead_node(
     # The other job as a whole, in the middle of a recording.
     node = wait(lambda: [session for session in sessions_at_work(log) if session != dead], 60)[0]
     kill_group(node)
+    # What is left of the first job waits: alone it might be done with everything before the loss is noticed.
+    os.killpg(dead, signal.SIGSTOP)
+    wait(lambda: len(fake_slurm.scripts()) == 3, 60)  # two, and one in place of the dead one
+    os.killpg(dead, signal.SIGCONT)
     outcomes = cleaning.end(120)
     assert {outcome.status for outcome in outcomes} == {"done"}
     assert snapshot(tmp_path / "clean") == snapshot(tmp_path / "undisturbed")
     assert len(log.started()) <= 6 + 2
-    assert len(fake_slurm.scripts()) == 3  # two, and one in place of the dead one
+    assert len(fake_slurm.scripts()) == 3
     wait(lambda: not fake_slurm.alive(), 5)
     assert "--protocol tls://" in fake_slurm.scripts()[0]  # nobody else's programs run on this scheduler
     assert not list((tmp_path / "logs").glob(".dask-jobqueue.*"))
