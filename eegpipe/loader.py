@@ -8,9 +8,9 @@ are read from (:mod:`eegpipe.decoded`). What comes out has the same bytes.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,13 +81,21 @@ class Segments:
             return out
         # With bounds that are known, numpy copies straight into `out` instead of through a buffer, and lets other
         # threads run meanwhile: one alone does not use all of the memory's speed.
-        parts = min(_COPIERS, cores()) if out.nbytes >= _WORTH_THREADS else 1
-        copies = [
-            partial(np.take, self.eeg, mine, axis=0, out=there, mode="clip")
-            for mine, there in zip(np.array_split(rows, parts), np.array_split(out, parts), strict=True)
-        ]
-        others = [threads().submit(copy) for copy in copies[1:]]
-        copies[0]()
+        copiers = min(_COPIERS, cores()) if out.nbytes >= _WORTH_THREADS else 1
+        step = max(1, len(rows) * _PIECE // out.nbytes) if copiers > 1 else max(1, len(rows))
+        pieces = deque(slice(first, first + step) for first in range(0, len(rows), step))
+
+        def copy() -> None:
+            # Who is free takes the next piece: a thread that the system starts late holds nobody up.
+            while True:
+                try:
+                    piece = pieces.popleft()
+                except IndexError:
+                    return
+                np.take(self.eeg, rows[piece], axis=0, out=out[piece], mode="clip")
+
+        others = [threads().submit(copy) for _ in range(copiers - 1)]
+        copy()
         for other in others:
             other.result()
         return out
@@ -122,6 +130,7 @@ def some(names: Sequence[str], most: int = 3) -> str:
 # Threads that copy a batch of so many bytes or more; more of them find the memory busy.
 _COPIERS = 4
 _WORTH_THREADS = 2**23
+_PIECE = 2**21
 
 # The fields of Segments with one entry a segment.
 PER_SEGMENT = (
