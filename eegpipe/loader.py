@@ -82,7 +82,7 @@ class Segments:
         # With bounds that are known, numpy copies straight into `out` instead of through a buffer, and lets other
         # threads run meanwhile: one alone does not use all of the memory's speed.
         copiers = min(_COPIERS, cores()) if out.nbytes >= _WORTH_THREADS else 1
-        step = max(1, len(rows) * _PIECE // out.nbytes) if copiers > 1 else max(1, len(rows))
+        step = max(1, len(rows) * _PIECE // out.nbytes) if copiers > 1 and out.nbytes else max(1, len(rows))
         pieces = deque(slice(first, first + step) for first in range(0, len(rows), step))
 
         def copy() -> None:

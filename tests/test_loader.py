@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_store import CHANNELS, HEADER, make_trials
 
-from eegpipe import loader
+from eegpipe import decoded, loader
 from eegpipe.decoded import Streamed
 from eegpipe.errors import DataProblem, UsageProblem
 from eegpipe.loader import PER_SEGMENT, load, load_all
@@ -118,9 +118,13 @@ def test_what_fits_lies_in_memory_and_the_rest_is_streamed(path, tmp_path, monke
     assert [file.name for file in (tmp_path / "named").iterdir()] == [f"{plain.digest}.npy"]
 
 
-@pytest.mark.parametrize("worth_threads", [loader._WORTH_THREADS, 0])
-def test_windows_are_gathered_into_an_array_that_is_there(path, tmp_path, monkeypatch, worth_threads):
+@pytest.mark.parametrize(
+    ("worth_threads", "piece"), [(loader._WORTH_THREADS, loader._PIECE), (0, loader._PIECE), (0, 1)]
+)
+def test_windows_are_gathered_into_an_array_that_is_there(path, tmp_path, monkeypatch, worth_threads, piece):
     monkeypatch.setattr(loader, "_WORTH_THREADS", worth_threads)
+    monkeypatch.setattr(loader, "_PIECE", piece)
+    monkeypatch.setattr(decoded, "cores", lambda: 3)
     rows = np.array([5, 0, 5, 11])
     for segments in (load(path), load(path, cache=tmp_path)):
         out = np.full((6, *segments.eeg.shape[1:]), np.nan, np.float32)
