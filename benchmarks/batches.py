@@ -71,8 +71,8 @@ def torcheeg_lmdb(eeg: np.ndarray, folder: Path, installed: Path | None) -> Gath
 def rates(readers: Mapping[str, Reader], count: int, sizes: Sequence[int], rounds: int) -> dict[str, dict[int, float]]:
     """Windows a second by reader and batch size, from the lower quartile of the times: other programs only make a round
     slower. In a round every reader gets the same batches, one reader after the other, so that what else runs on the
-    machine meets all of them. Its first batch is not timed: threads of the reader before it, such as torch's, spin for
-    a while and would take a core from it.
+    machine meets all of them. Its first batch is not timed: the reader before it, and threads that have to wake up,
+    would count.
 
     Raises
     ------
