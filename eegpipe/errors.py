@@ -1,7 +1,8 @@
 """The two ways in which eegpipe refuses: the data is wrong, or the request is wrong.
 
-A full disk or a missing permission is put into the same words (:func:`of_the_machine`). Every refusal says where, what was found, what was expected and what to do about it. The command line prints the
-message without a traceback and turns it into an exit code (1: a problem with data, 2: wrong usage).
+A full disk or a missing permission is put into the same words (:func:`of_the_machine`). Every refusal says where, what
+was found, what was expected and what to do about it. The command line prints the message without a traceback and turns
+it into an exit code (1: a problem with data or the machine, 2: wrong usage).
 """
 
 from __future__ import annotations
