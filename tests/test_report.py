@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import look, needs_browser
 from safetensors.numpy import save_file
 
 from eegpipe import bids, svg
@@ -409,34 +409,10 @@ def test_the_same_project_gives_the_same_bytes_wherever_it_lies(project, page, t
     assert [path.name for path in (project / "reports").iterdir()] == ["index.html"]
 
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-
-
-@pytest.mark.skipif(BROWSER is None, reason="no headless browser on this machine")
+@needs_browser
 def test_nothing_sticks_out_on_a_phone(page, tmp_path):
-    measure = (
-        "<script>onload = () => { const root = document.documentElement;"
-        " parent.postMessage(root.scrollWidth - root.clientWidth, '*') }</script></body>"
-    )
-    (tmp_path / "page.html").write_text(page.replace("</body>", measure), encoding="utf-8")
-    (tmp_path / "phone.html").write_text(
-        "<!doctype html><body><script>onmessage=e=>document.body.dataset.over=e.data</script>"
-        '<iframe src="page.html" style="width:390px;height:800px;border:0"></iframe></body>'
-    )
-    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    command = [
-        BROWSER,
-        *quiet,
-        "--disable-sync",
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--virtual-time-budget=3000",
-    ]
-    made = subprocess.run(
-        [*command, "--dump-dom", (tmp_path / "phone.html").as_uri()], capture_output=True, text=True, timeout=60
-    )
-    over = re.search(r'data-over="(\d+)"', made.stdout)
-    assert over, made.stderr[-500:]
-    assert int(over[1]) == 0, "pixels beyond the screen"
+    found = "const root = document.documentElement; return root.scrollWidth - root.clientWidth"
+    assert look(page, found, tmp_path, width=390)[0] == 0, "pixels beyond the screen"
 
 
 # -- pictures ----------------------------------------------------------------------------------------------------------
