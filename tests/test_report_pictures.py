@@ -365,6 +365,18 @@ def test_a_damaged_archive_of_predictions_is_named(project, tmp_path):
         build(tmp_path / "copy", tmp_path / "page.html")
 
 
+def test_predictions_of_another_evaluation_are_named(project, tmp_path):
+    """Scores would be those of one evaluation, their intervals and curves those of the other."""
+    shutil.copytree(project, tmp_path / "copy")
+    path = tmp_path / "copy/plots/seed/de/predictions.npz"
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    arrays[f"{USUAL[0]}/probabilities"] = arrays[f"{USUAL[0]}/probabilities"][:, ::-1]
+    np.savez(path, **arrays)
+    with pytest.raises(DataProblem, match=r"plots/seed/de/predictions\.npz: found arrays .* as the metrics say"):
+        build(tmp_path / "copy", tmp_path / "page.html")
+
+
 # -- in a browser ------------------------------------------------------------------------------------------------------
 
 # A picture in an SVG does not say whether it could be drawn; the same data in an `img` does.

@@ -140,7 +140,10 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One metrics file."""
+    """One metrics file.
+
+    ``predictions``: digest of the arrays in its ``predictions.npz``.
+    """
 
     target: str
     method: str
@@ -152,6 +155,7 @@ class Evaluation:
     not_applicable: Mapping[str, str]
     store: str
     model: str | None
+    predictions: str
     settings: Mapping[str, Any]
     rows: tuple[Row, ...]
     confusion: Confusion | None
@@ -215,6 +219,7 @@ def _read(path: Path, root: Path) -> Evaluation:
             not_applicable=content["not_applicable"],
             store=content["hashes"]["store"],
             model=content["hashes"]["model"],
+            predictions=str(content["files"]["predictions"]),
             settings=content["settings"],
             # Sorting is stable: within both, the strictest protocol stays first.
             rows=tuple(sorted(rows, key=lambda row: not row.leak_free)),

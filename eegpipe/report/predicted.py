@@ -22,10 +22,12 @@ def read_predictions(root: Path, evaluation: Evaluation, protocols: Sequence[str
     Raises
     ------
     DataProblem
-        If the file is there and is none.
+        If the file is there and is none, or holds other predictions than the metrics were computed from.
     """
     path = root / "plots" / evaluation.target / evaluation.method / "predictions.npz"
-    return paired.read_predictions(path, path.relative_to(root).as_posix(), protocols) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    return paired.read_predictions(path, path.relative_to(root).as_posix(), protocols, evaluation.predictions)
 
 
 def paired_interval(
