@@ -197,6 +197,16 @@ def test_a_mistyped_weight_stops_the_first_stage_that_runs(project):
     assert "Traceback" not in made.stdout + made.stderr
 
 
+def test_a_setting_that_no_stage_reads_is_refused(project):
+    """DVC's own message proposes the plus; without a stage that depends on all of params.yaml none would run."""
+    subprocess.run(["git", "checkout", "-q", "."], cwd=project, env=environment(), check=True)
+    assert dvc(project, "checkout", "--force").returncode == 0
+    made = dvc(project, "exp", "run", "-S", "+cda_lamda=0.5")
+    assert made.returncode != 0
+    assert ran(made.stdout) == ["report"]
+    assert "unknown setting 'cda_lamda'. Did you mean 'cda_lambda'?" in made.stdout + made.stderr
+
+
 def test_a_queue_of_six_weights_and_two_workers_gives_what_one_after_the_other_gives(project, tmp_path):
     subprocess.run(["git", "checkout", "-q", "."], cwd=project, env=environment(), check=True)
     weights = ("0", "0.01", "0.03", "0.1", "0.3", "1")
