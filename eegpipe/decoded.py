@@ -16,8 +16,10 @@ import fcntl
 import io
 import math
 import os
+import random
 import shutil
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -231,21 +233,24 @@ def _shared(path: Path, header: bytes, shape: tuple[int, ...], blocks: Blocks, *
     while True:
         descriptor = _open(path)
         try:
-            if not _lock(descriptor, fcntl.LOCK_SH):
+            if not _lock(descriptor, fcntl.LOCK_SH):  # waits for whoever is writing it
                 os.close(descriptor)
                 return _private(path, header, shape, blocks)
-            if not _complete(descriptor, header, shape):
-                _lock(descriptor, fcntl.LOCK_EX)  # waits for whoever is writing it
+            complete = _complete(descriptor, header, shape)
+            if not complete and _lock_alone(descriptor):
                 if _is_at(descriptor, path) and not _complete(descriptor, header, shape):
                     _write(descriptor, path, header, shape, blocks)
                 _lock(descriptor, fcntl.LOCK_SH)
-            if _is_at(descriptor, path):
+                complete = True
+            if complete and _is_at(descriptor, path):
                 return _File(descriptor, path, len(header), stays=stays)
         except BaseException:
             with suppress(OSError):
                 os.close(descriptor)
             raise
-        os.close(descriptor)  # its last user removed it in between
+        # Its last user removed it in between, or another process is about to write it.
+        os.close(descriptor)
+        time.sleep(random.SystemRandom().uniform(0.005, 0.05))
 
 
 def _private(path: Path, header: bytes, shape: tuple[int, ...], blocks: Blocks) -> _File:
@@ -280,6 +285,15 @@ def _lock(descriptor: int, how: int) -> bool:
             return False
         raise
     return True
+
+
+def _lock_alone(descriptor: int) -> bool:
+    """The lock of the one who writes, if nobody else has any; otherwise none is left. Whoever waited for it here would
+    wait for the one who wrote the file and now uses it, to the end of that training."""
+    try:
+        return _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
 
 
 def _complete(descriptor: int, header: bytes, shape: tuple[int, ...]) -> bool:

@@ -5,6 +5,7 @@ import gc
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -181,12 +182,48 @@ assert np.array_equal(array[:], t.signal())
     said = []
     for process in started:
         while (line := process.stdout.readline().strip()) != "ready":
+            assert line, "ended"
             said.append(line)
     assert said == ["decodes"]
     assert [path.name for path in tmp_path.iterdir()] == ["digest.npy"]
     for process in started:
         process.communicate("end\n")
     assert [process.returncode for process in started] == [0, 0, 0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_waits_for_a_user_to_end(tmp_path, monkeypatch):
+    """All look at the same moment and find nothing; then one writes and the others use what it wrote, while it does."""
+    count, complete, decodes, arrays = 3, decoded._complete, [], []
+    looked, here = threading.Barrier(count), threading.local()
+
+    def at_the_same_moment(*arguments):
+        answer = complete(*arguments)
+        if not hasattr(here, "first"):
+            here.first = answer
+            looked.wait()
+        return answer
+
+    def counted():
+        decodes.append(1)
+        yield from blocks()
+
+    def use():
+        arrays.append(stream(counted, SHAPE, "digest", tmp_path, stays=False))
+
+    monkeypatch.setattr(decoded, "_complete", at_the_same_moment)
+    users = [threading.Thread(target=use, daemon=True) for _ in range(count)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join(timeout=30)
+    assert len(arrays) == count
+    assert len(decodes) == 1
+    for array in arrays:
+        np.testing.assert_array_equal(array[:], signal())
+    del array
+    arrays.clear()
+    gc.collect()
     assert list(tmp_path.iterdir()) == []
 
 
