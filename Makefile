@@ -39,7 +39,7 @@ eegmat: install
 	@eegpipe results
 
 test: install
-	python -m pytest --numprocesses 2 --dist loadfile
+	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	ruff check .

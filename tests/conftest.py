@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,16 @@ import pytest
 # A shell in the background starts programs deaf to Ctrl-C, and they would hand that on to those that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Minutes each, in one process; last, they would have it to themselves.
+LONGEST = ("test_pipeline.py", "test_corpus.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest first, then those with most tests: two processes end at about the same time."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.name not in LONGEST, -tests[item.path], item.path))
 
 
 @pytest.fixture(scope="session")

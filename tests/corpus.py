@@ -602,6 +602,7 @@ def _in_child(case: Case, folder: Path, writing: int) -> None:  # pragma: no cov
         os.dup2(silent, 1)
         os.dup2(silent, 2)
         os.setsid()
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # without the parent's handler: ends at once
         signal.alarm(LONGEST_S)
         shutil.copytree(case.base.folder / "raw", folder / "raw", copy_function=os.link)
         kind, what = case.apply(folder / "raw")

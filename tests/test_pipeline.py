@@ -207,6 +207,7 @@ def test_a_setting_that_no_stage_reads_is_refused(project):
     assert "unknown setting 'cda_lamda'. Did you mean 'cda_lambda'?" in made.stdout + made.stderr
 
 
+@pytest.mark.timeout(1800)
 def test_a_queue_of_six_weights_and_two_workers_gives_what_one_after_the_other_gives(project, tmp_path):
     subprocess.run(["git", "checkout", "-q", "."], cwd=project, env=environment(), check=True)
     weights = ("0", "0.01", "0.03", "0.1", "0.3", "1")
@@ -216,7 +217,7 @@ def test_a_queue_of_six_weights_and_two_workers_gives_what_one_after_the_other_g
     assert queued.returncode == 0, queued.stderr
     try:
         assert dvc(project, "queue", "start", "--jobs", "2").returncode == 0
-        wait_for(lambda: dvc(project, "queue", "status").stdout.count("Success") == len(weights), seconds=600, pause=2)
+        wait_for(lambda: dvc(project, "queue", "status").stdout.count("Success") == len(weights), seconds=1200, pause=2)
     finally:
         dvc(project, "queue", "stop", "--kill")
     table = list(csv.DictReader(dvc(project, "exp", "show", "--csv").stdout.splitlines()))
