@@ -217,7 +217,7 @@ def test_a_queue_of_six_weights_and_two_workers_gives_what_one_after_the_other_g
     assert queued.returncode == 0, queued.stderr
     try:
         assert dvc(project, "queue", "start", "--jobs", "2").returncode == 0
-        wait_for(lambda: dvc(project, "queue", "status").stdout.count("Success") == len(weights), seconds=1200, pause=2)
+        wait_for(lambda: dvc(project, "queue", "status").stdout.count("Success") == len(weights), seconds=1200, pause=10)
     finally:
         dvc(project, "queue", "stop", "--kill")
     table = list(csv.DictReader(dvc(project, "exp", "show", "--csv").stdout.splitlines()))
