@@ -213,11 +213,15 @@ def test_a_queue_of_six_weights_and_two_workers_gives_what_one_after_the_other_g
     weights = ("0", "0.01", "0.03", "0.1", "0.3", "1")
     serial = shutil.copytree(project, tmp_path / "serial", symlinks=True)
     shutil.rmtree(serial / ".dvc/cache/runs")  # nothing that was computed before may be looked up
+
+    def done() -> bool:
+        return dvc(project, "queue", "status").stdout.count("Success") == len(weights)
+
     queued = dvc(project, "exp", "run", "--queue", "-S", f"cda_lambda={','.join(weights)}")
     assert queued.returncode == 0, queued.stderr
     try:
         assert dvc(project, "queue", "start", "--jobs", "2").returncode == 0
-        wait_for(lambda: dvc(project, "queue", "status").stdout.count("Success") == len(weights), seconds=1200, pause=10)
+        wait_for(done, seconds=1200, pause=10)
     finally:
         dvc(project, "queue", "stop", "--kill")
     table = list(csv.DictReader(dvc(project, "exp", "show", "--csv").stdout.splitlines()))
