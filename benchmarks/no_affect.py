@@ -4,13 +4,15 @@
                                    [--json FILE] [--figure FILE]
     python benchmarks/no_affect.py --every [--worlds 4] ...
     python benchmarks/no_affect.py [--every] --again FILE [--worlds 4] ...
+    python benchmarks/no_affect.py [--every] --together [--worlds 10] ...
 
 Each world is one simulation (other people, other clips), once with and once without affect, all else the same; it
 passes the whole way from vendor files to metrics. Without ``--every`` it is one of SEED under the protocols that most
 people use; with it, smaller ones of four data sets under every protocol. Chance is that of a row's own answers
 (:func:`eegpipe.metrics.dealt_anew`). ``--again`` takes what such a study has written (``--json``) and repeats the
-leak-free rows that missed it, or that of guesses, without affect, on simulations that it has not seen. Encoders are
-those of the project: run `dvc repro` first. A study that was interrupted goes on when it is started again.
+leak-free rows that missed it, or that of guesses, without affect, on simulations that it has not seen. ``--together``
+is without affect alone and judges all rows by one rule. Encoders are those of the project: run `dvc repro` first. A
+study that was interrupted goes on when it is started again.
 docs/evaluation.md has the results.
 """
 
@@ -41,6 +43,7 @@ from no_affect_rows import (
     summary,
     table_of_repeated,
 )
+from no_affect_together import Unplanted, report, unplanted
 
 from eegpipe import across, datasets, forked
 from eegpipe import params as settings_file
@@ -267,6 +270,19 @@ def run_again(
     return repeated(missed, scores)
 
 
+def run_together(
+    study: Study, count: int, methods: Sequence[str], params: Params, models: Path, cache: Path
+) -> list[Unplanted]:
+    """Without affect alone. Says nothing of the scores before all simulations are there."""
+    scores: dict[Name, list[Score]] = {}
+    for number in range(count):
+        start = time.perf_counter()
+        for name, value in _arm(study, number, False, methods, params, models, cache):
+            scores.setdefault(name, []).append(value)
+        print(f"world {number + 1} of {count}: {time.perf_counter() - start:.0f} s", flush=True)
+    return unplanted(scores)
+
+
 def _arm(
     study: Study, number: int, affect: bool, methods: Sequence[str], params: Params, models: Path, cache: Path
 ) -> Iterator[tuple[Name, Score]]:
@@ -277,7 +293,7 @@ def _arm(
         usual_settings = params.simulate.get(world.dataset, SimulateSettings())
         settings = replace(usual_settings, **world.simulated, seed=seed, affect=affect)
         kind = digest(asdict(settings), study.ica)[:12]
-        folder = cache / f"world-{number + 1}-{world.dataset}-{'affect' if affect else 'none'}-{kind}"
+        folder = cache / f"{seed}-{world.dataset}-{'affect' if affect else 'none'}-{kind}"
         folders[world.dataset], stores[world.dataset] = folder, prepare(world.dataset, settings, params, study, folder)
         for method in methods:
             found = score(method, world, study, stores[world.dataset], params, models, folder)
@@ -312,6 +328,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     every = (*METHODS, *NETWORKS, SLOWEST)
     chosen = options.only or (every if options.every else METHODS + NETWORKS if options.networks else METHODS)
+    if options.together:
+        together = run_together(study, options.worlds, chosen, params, options.models, options.cache)
+        print("\n" + report(together))
+        if options.json:
+            _write_rows(options.json, together, study, options.worlds)
+        return
     rows = run_study(study, options.worlds, chosen, params, options.models, options.cache)
     print("\n" + summary(rows))
     if options.every:
@@ -359,7 +381,7 @@ def _simulated(study: Study) -> dict[str, Any]:
     return {world.dataset: dict(world.simulated) for world in study.worlds}
 
 
-def _write_rows(path: Path, rows: Iterable[Row | Repeated], study: Study, worlds: int) -> None:
+def _write_rows(path: Path, rows: Iterable[Row | Repeated | Unplanted], study: Study, worlds: int) -> None:
     content = {
         "worlds": worlds,
         "first_seed": study.first_seed,
@@ -405,6 +427,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="of --json: repeat its leak-free rows that missed chance",
     )
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="without affect alone; all rows judged by the rule of docs/evaluation.md",
+    )
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml", metavar="FILE")
     parser.add_argument("--models", type=Path, default=ROOT / "models", metavar="FOLDER", help="of the pipeline")
     cache = ROOT / "models/.no_affect"
@@ -414,6 +441,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.worlds < 1:
         parser.error(f"--worlds: found {options.worlds}, expected at least 1.")
+    if options.together and (options.again or options.figure):
+        parser.error("--together: found with --again or --figure, expected without.")
     return options
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from measure import table
@@ -12,7 +13,7 @@ from scipy import stats
 from eegpipe.protocols import PROTOCOLS
 
 CONFIDENCE = 0.95
-_ROUNDED = 1e-5  # scores are stored with six digits
+ROUNDED = 1e-5  # scores are stored with six digits
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,12 @@ class _OffChance:
     @property
     def covers_chance(self) -> bool:
         """Whether the score may be that of answers that know nothing of the signal."""
-        return self.off_low - _ROUNDED <= 0 <= self.off_high + _ROUNDED
+        return self.off_low - ROUNDED <= 0 <= self.off_high + ROUNDED
 
     @property
     def covers_guesses(self) -> bool:
         """Whether the interval of the score holds the chance of guesses."""
-        return self.without_low - _ROUNDED <= self.chance <= self.without_high + _ROUNDED
+        return self.without_low - ROUNDED <= self.chance <= self.without_high + ROUNDED
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ Scores = dict[Name, dict[bool, list[Score]]]  # -> affect -> one a world
 
 
 def rows_of(scores: Scores) -> list[Row]:
-    """What is leak free first, then in the order of data sets and protocols."""
+    """As :func:`in_order`."""
     rows = []
     for (dataset, method, protocol), both in scores.items():
         without, planted = (np.array([score.value for score in both[affect]]) for affect in (False, True))
@@ -104,6 +105,25 @@ def rows_of(scores: Scores) -> list[Row]:
                 rise_high=high,
             )
         )
+    return in_order(rows)
+
+
+class _Placed(Protocol):
+    """What has a place in the tables."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def leak_free(self) -> bool: ...
+
+
+_T = TypeVar("_T", bound=_Placed)
+
+
+def in_order(rows: Sequence[_T]) -> list[_T]:
+    """What is leak free first, then in the order of data sets and protocols."""
     order = [*dict.fromkeys(row.dataset for row in rows), *PROTOCOLS]
     return sorted(rows, key=lambda row: (not row.leak_free, order.index(row.dataset), order.index(row.protocol)))
 
@@ -139,12 +159,12 @@ def grouped(rows: Sequence[Row]) -> list[list[Row]]:
     return list(groups.values())
 
 
-def interval(values: np.ndarray) -> tuple[float, float, float]:
+def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
     """Mean and the ends of the interval of Student's t; the ends are NaN for one value."""
     mean = float(values.mean())
     if len(values) < 2:
         return mean, float("nan"), float("nan")
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
     return mean, mean - half, mean + half
 
 

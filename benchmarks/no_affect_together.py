@@ -1,0 +1,177 @@
+"""Is all that is leak free at chance without affect? All rows by one rule, which stands in docs/evaluation.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from measure import table
+from no_affect_rows import CONFIDENCE, ROUNDED, Name, Score, in_order, interval
+
+PEOPLE_ALONE = ("emod_seedv",)  # what these leak says something of the labels only where affect is planted
+
+
+@dataclass(frozen=True)
+class Unplanted:
+    """One method under one protocol without affect.
+
+    guesses : chance of guesses
+    scores, dealt : balanced accuracy of segments and the chance of the answers that were given, one each a simulation
+    """
+
+    dataset: str
+    method: str
+    protocol: str
+    leak_free: bool
+    guesses: float
+    scores: Sequence[float]
+    dealt: Sequence[float]
+
+    @property
+    def off(self) -> np.ndarray:
+        """(n_simulations,) score minus the chance of the answers."""
+        return np.subtract(self.scores, self.dealt)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is held against chance, with the ends of its intervals.
+
+    methods : one, or those whose mean this is
+    guesses : chance of guesses; ``off``: distance from the chance of the answers that were given
+    """
+
+    dataset: str
+    methods: tuple[str, ...]
+    protocol: str
+    leak_free: bool
+    guesses: float
+    score: float
+    score_low: float
+    score_high: float
+    off: float
+    off_low: float
+    off_high: float
+
+    @property
+    def covers(self) -> bool:
+        """Whether the interval holds the chance of the answers."""
+        return self.off_low - ROUNDED <= 0 <= self.off_high + ROUNDED
+
+    @property
+    def above(self) -> bool:
+        """Whether the interval lies above the chance of the answers."""
+        return self.off_low > ROUNDED
+
+    @property
+    def covers_guesses(self) -> bool:
+        """Whether the interval of the score holds the chance of guesses."""
+        return self.score_low - ROUNDED <= self.guesses <= self.score_high + ROUNDED
+
+    @property
+    def above_guesses(self) -> bool:
+        """Whether the interval of the score lies above the chance of guesses."""
+        return self.score_low > self.guesses + ROUNDED
+
+    @property
+    def has_to_lie_above(self) -> bool:
+        """Whether it leaks, and what it leaks can be seen without affect."""
+        return not self.leak_free and self.protocol not in PEOPLE_ALONE
+
+
+def unplanted(scores: Mapping[Name, Sequence[Score]]) -> list[Unplanted]:
+    """``scores``: one a simulation. What is leak free first, then in the order of data sets and protocols."""
+    rows = [
+        Unplanted(*name, some[0].leak_free, some[0].chance, [one.value for one in some], [one.dealt for one in some])
+        for name, some in scores.items()
+    ]
+    return in_order(rows)
+
+
+def judged_rows(rows: Sequence[Unplanted]) -> list[Judged]:
+    """Each row; intervals that all leak-free ones cover together with at least 95 % (Bonferroni)."""
+    confidence = together(sum(row.leak_free for row in rows))
+    return [_judged([row], confidence) for row in rows]
+
+
+def judged_protocols(rows: Sequence[Unplanted]) -> list[Judged]:
+    """The mean over methods of each data set and protocol. Leak free: intervals for all of these together. With leaks:
+    each by itself, for it is asked of every single one that it lies above."""
+    groups: dict[tuple[str, str], list[Unplanted]] = {}
+    for row in rows:
+        groups.setdefault((row.dataset, row.protocol), []).append(row)
+    confidence = together(sum(some[0].leak_free for some in groups.values()))
+    return [_judged(some, confidence if some[0].leak_free else CONFIDENCE) for some in groups.values()]
+
+
+def together(count: int) -> float:
+    """Confidence of each of ``count`` intervals, so that all hold with at least that of one (Bonferroni)."""
+    return 1 - (1 - CONFIDENCE) / max(count, 1)
+
+
+def _judged(rows: Sequence[Unplanted], confidence: float) -> Judged:
+    first = rows[0]
+    methods = tuple(row.method for row in rows)
+    score = interval(np.mean([row.scores for row in rows], axis=0), confidence)
+    off = interval(np.mean([row.off for row in rows], axis=0), confidence)
+    return Judged(first.dataset, methods, first.protocol, first.leak_free, first.guesses, *score, *off)
+
+
+def holds(rows: Sequence[Unplanted]) -> bool:
+    """The whole rule."""
+    singles, protocols = judged_rows(rows), judged_protocols(rows)
+    return (
+        all(one.covers for one in (*singles, *protocols) if one.leak_free)
+        and not any(one.above_guesses for one in singles if one.leak_free)
+        and all(one.above for one in protocols if one.has_to_lie_above)
+    )
+
+
+def report(rows: Sequence[Unplanted]) -> str:
+    """The table of protocols, and in words what of the rule holds and which rows stand against it."""
+    singles, protocols = judged_rows(rows), judged_protocols(rows)
+    cells = [
+        (
+            one.protocol,
+            one.dataset,
+            "yes" if one.leak_free else "no",
+            str(len(one.methods)),
+            f"{one.score:.3f}",
+            f"{one.off:+.3f}",
+            f"{one.off_low:+.3f} to {one.off_high:+.3f}",
+            "chance" if one.covers else "above" if one.above else "below",
+        )
+        for one in protocols
+    ]
+    head = ("protocol", "data set", "leak free", "methods", "mean score", "off own chance", "interval", "lies")
+    free = [one for one in singles if one.leak_free]
+    leaking = [one for one in singles if not one.leak_free]
+    halves = [(one.off_high - one.off_low) / 2 for one in free]
+    of_free = [one for one in protocols if one.leak_free]
+    to_see = [one for one in protocols if one.has_to_lie_above]
+    lines = [
+        table(head, cells),
+        "",
+        f"Leak-free rows that cover own chance, intervals for all together: {_share(free, 'covers')}; "
+        f"that lie above guesses: {_share(free, 'above_guesses')}; that cover guesses: "
+        f"{_share(free, 'covers_guesses')}. Half of these intervals reach less than "
+        f"{np.median(halves):.3f} to either side.",
+        f"Leak-free protocols whose mean covers own chance, intervals for all together: {_share(of_free, 'covers')}.",
+        f"Leaking protocols whose mean lies above own chance, each by its interval: {_share(to_see, 'above')} "
+        f"(without {', '.join(PEOPLE_ALONE)}).",
+        f"Leaking rows that lie above own chance by the interval of the leak-free rows: {_share(leaking, 'above')}.",
+        f"The rule as a whole {'holds' if holds(rows) else 'does not hold'}.",
+    ]
+    against = [(one, "own chance not covered") for one in (*free, *of_free) if not one.covers]
+    against += [(one, "above guesses") for one in free if one.above_guesses]
+    against += [(one, "leaks, not above own chance") for one in to_see if not one.above]
+    for one, why in against:
+        method = one.methods[0] if len(one.methods) == 1 else f"mean of {len(one.methods)} methods"
+        ends = f"{one.off_low:+.3f} to {one.off_high:+.3f}"
+        lines.append(f"{why}: {method} on {one.dataset}, {one.protocol}, {one.off:+.3f} ({ends}).")
+    return "\n".join(lines)
+
+
+def _share(some: Sequence[Judged], what: str) -> str:
+    return f"{sum(getattr(one, what) for one in some)} of {len(some)}"
