@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import end_cleanly, print_machine
-from no_affect_figure import figure, panels
+from no_affect_figure import figure, off_chance, panels
 from no_affect_plans import EVERY, METHODS, NETWORKS, SLOWEST, Plan, Study, World, usual
 from no_affect_rows import (
     CONFIDENCE,
@@ -333,6 +333,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("\n" + report(together))
         if options.json:
             _write_rows(options.json, together, study, options.worlds)
+        if options.figure:
+            _write(options.figure, off_chance(together, options.worlds))
         return
     rows = run_study(study, options.worlds, chosen, params, options.models, options.cache)
     print("\n" + summary(rows))
@@ -441,8 +443,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.worlds < 1:
         parser.error(f"--worlds: found {options.worlds}, expected at least 1.")
-    if options.together and (options.again or options.figure):
-        parser.error("--together: found with --again or --figure, expected without.")
+    if options.together and options.again:
+        parser.error("--together: found with --again, expected without.")
+    if options.together and options.worlds < 2:
+        parser.error("--together: found one simulation, expected at least 2 (--worlds).")
     return options
 
 

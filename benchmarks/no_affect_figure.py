@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from no_affect_rows import Row, grouped
+from no_affect_together import Unplanted, judged_protocols, judged_rows
 
 from eegpipe import datasets, svg
 
@@ -126,3 +127,54 @@ def _panel(rows: Sequence[Row], left: float, top: float, scale: svg.Scale) -> li
     for number, row in enumerate(rows, 1):
         parts += _line(row, scale, top + 28 + _LINE * number, left, small=True)
     return parts
+
+
+# -- a line for each protocol, near to chance or far from it ----------------------------------------------------------
+
+_LABELS = 250.0
+_OFF = """<style>
+.mean{stroke:#333;fill:#333;stroke-width:3}.leaked{stroke:#b0391e;fill:#b0391e;stroke-width:3}.one{stroke:#999;fill:none}
+</style>"""
+
+
+def off_chance(rows: Sequence[Unplanted], worlds: int) -> str:
+    """``rows``: of ``no_affect.py --together``. Bar: mean over methods; rings: each method; dashed: chance."""
+    protocols = judged_protocols(rows)
+    singles = judged_rows(rows)
+    scale = svg.covering(
+        [end for one in protocols for end in (one.off_low, one.off_high)] + [one.off for one in singles],
+        _LABELS,
+        _WIDTH - 20,
+    )
+    top = 42.0
+    bottom = top + _ROW * (len(protocols) + 3.2)
+    parts = [_STYLE, _OFF, '<rect width="100%" height="100%" fill="#fff"/>']
+    for tick in scale.ticks(8):
+        parts.append(svg.line(scale(tick), top, scale(tick), bottom, style="grid"))
+        parts.append(svg.text(scale(tick), bottom + 15, f"{tick:+.1f}" if tick else "0", anchor="middle"))
+    parts.append(svg.line(scale(0), top, scale(0), bottom, style="chance"))
+    parts.append(svg.text(scale(0), top - 6, "chance", anchor="middle"))
+    parts += [
+        svg.line(10, 14, 30, 14, style="mean"),
+        svg.marker(20, 14, 4, shape=1, style="mean"),
+        svg.text(38, 18, "mean of the methods, with interval"),
+        svg.marker(236, 14, 3, shape=0, style="one"),
+        svg.text(246, 18, f"one method, mean of {worlds} simulations"),
+        svg.text(_WIDTH - 20, bottom + 30, "balanced accuracy minus the chance of the answers given", anchor="end"),
+    ]
+    y = top
+    for heading, leak_free in (("Leak free", True), ("Leaking", False)):
+        y += 1.3 * _ROW
+        parts.append(svg.text(10, y, heading, style="head"))
+        for one in protocols:
+            if one.leak_free is leak_free:
+                y += _ROW
+                name = datasets.get(one.dataset).title.split(":")[0]
+                style = "mean" if leak_free else "leaked"
+                of_it = [row.off for row in singles if (row.dataset, row.protocol) == (one.dataset, one.protocol)]
+                parts.append(svg.text(18, y, f"{one.protocol}, {name}"))
+                parts += [svg.marker(scale(off), y - 4, 3, shape=0, style="one") for off in of_it]
+                parts.append(svg.line(scale(one.off_low), y - 4, scale(one.off_high), y - 4, style=style))
+                parts.append(svg.marker(scale(one.off), y - 4, 3.5, shape=1, style=style))
+    label = "Distance from chance without planted affect, one line a protocol"
+    return _alone(svg.picture(_WIDTH, bottom + 38, parts, label=label))

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import ClassVar
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from eegpipe.errors import UsageProblem
@@ -29,6 +30,7 @@ def modules():
         import no_affect_figure
         import no_affect_plans
         import no_affect_rows
+        import no_affect_together
 
         import pipeline
 
@@ -38,6 +40,7 @@ def modules():
             figure=no_affect_figure,
             plans=no_affect_plans,
             rows=no_affect_rows,
+            together=no_affect_together,
         )
     finally:
         sys.path.remove(folder)
@@ -285,6 +288,125 @@ class TestWithoutAffect:
         assert len(split.folds) == expected
         split.check(target)
         assert modules.study._splits(plan, world, target, SplitSettings())[0] == split
+
+
+class TestAllRowsTogether:
+    """The rule of docs/evaluation.md that judges a whole study without affect."""
+
+    WORLDS = 10
+
+    @pytest.fixture
+    def unplanted(self, modules):
+        """Two leak-free protocols at chance and two that leak, three methods each; a row can be moved."""
+
+        def make(moved=(), by=0.0, spread=0.03, seed=0):
+            random = np.random.default_rng(seed)
+            rows = []
+            for dataset, protocol, leak_free, off in (
+                ("seed", "loso_stimulus", True, 0.0),
+                ("faced", "emod_faced_stimulus", True, 0.0),
+                ("seed", "loso", False, 0.1),
+                ("seed_v", "emod_seedv", False, 0.0),
+            ):
+                for method in ("de", "emod", "art"):
+                    noise = random.standard_normal(self.WORLDS)
+                    noise = (noise - noise.mean()) / noise.std()
+                    shift = by if (method, protocol) in moved else 0.0
+                    scores = 1 / 3 + off + shift + spread * noise
+                    dealt = [1 / 3] * self.WORLDS
+                    rows.append(modules.together.Unplanted(dataset, method, protocol, leak_free, 1 / 3, scores, dealt))
+            return rows
+
+        return make
+
+    def test_the_rule_holds(self, modules, unplanted):
+        rows = unplanted()
+        assert modules.together.holds(rows)
+        words = modules.together.report(rows)
+        assert "intervals for all together: 6 of 6; that lie above guesses: 0 of 6" in words
+        assert "whose mean covers own chance, intervals for all together: 2 of 2" in words
+        assert "each by its interval: 1 of 1 (without emod_seedv)" in words
+        assert "by the interval of the leak-free rows: 3 of 6" in words
+        assert words.endswith("The rule as a whole holds.")
+
+    def test_a_row_off_chance_breaks_it(self, modules, unplanted):
+        for by in (0.1, -0.1):
+            rows = unplanted([("emod", "loso_stimulus")], by)
+            assert not modules.together.holds(rows)
+            assert "own chance not covered: emod on seed, loso_stimulus" in modules.together.report(rows)
+
+    def test_a_leak_that_raises_the_chance_of_the_answers_breaks_it(self, modules, unplanted):
+        rows = unplanted([("emod", "loso_stimulus")], 0.1)
+        moved = next(row for row in rows if (row.method, row.protocol) == ("emod", "loso_stimulus"))
+        rows[rows.index(moved)] = replace(moved, dealt=[0.1 + 1 / 3] * self.WORLDS)
+        assert all(one.covers for one in modules.together.judged_rows(rows) if one.leak_free)
+        assert not modules.together.holds(rows)
+        assert "above guesses: emod on seed, loso_stimulus" in modules.together.report(rows)
+
+    def test_what_all_methods_of_a_protocol_share_breaks_it(self, modules, unplanted):
+        """Less than a row by itself can show."""
+        rows = unplanted([(method, "loso_stimulus") for method in ("de", "emod", "art")], 0.025)
+        assert all(one.covers for one in modules.together.judged_rows(rows) if one.leak_free)
+        assert not modules.together.holds(rows)
+        assert "own chance not covered: mean of 3 methods on seed, loso_stimulus" in modules.together.report(rows)
+
+    def test_a_leak_that_does_not_show_breaks_it(self, modules, unplanted):
+        rows = unplanted([(method, "loso") for method in ("de", "emod", "art")], -0.1)
+        assert not modules.together.holds(rows)
+        assert "leaks, not above own chance: mean of 3 methods on seed, loso," in modules.together.report(rows)
+
+    def test_the_intervals_hold_together(self, modules):
+        """Of studies in which nothing leaks at least 95 in 100 have every row within its interval."""
+        random = np.random.default_rng(1)
+        held = 0
+        for _ in range(300):
+            scores = 0.5 + 0.05 * random.standard_normal((10, self.WORLDS))
+            rows = [
+                modules.together.Unplanted("seed", f"{number}", "loso_stimulus", True, 0.5, row, [0.5] * self.WORLDS)
+                for number, row in enumerate(scores)
+            ]
+            held += all(one.covers for one in modules.together.judged_rows(rows))
+        assert 0.93 <= held / 300 <= 0.99
+
+    @pytest.fixture
+    def run(self, modules, tmp_path, monkeypatch):
+        """The study itself on scores that are given; returns which simulations it asked for."""
+        asked = []
+
+        def arm(study, number, affect, *_):
+            asked.append((study.first_seed + number, affect))
+            yield ("seed", "de", "loso_stimulus"), modules.rows.Score(0.3 + 0.04 * number, True, 1 / 3, 1 / 3)
+            yield ("seed", "de", "loso"), modules.rows.Score(0.6 + 0.01 * number, False, 1 / 3, 1 / 3)
+
+        monkeypatch.setattr(modules.study, "_arm", arm)
+        monkeypatch.setattr(modules.study, "_check_models", lambda *_: None)
+
+        def run(*arguments):
+            files = ("--json", str(tmp_path / "together.json"), "--figure", str(tmp_path / "together.svg"))
+            modules.study.main(["--every", "--together", *files, *arguments])
+            return asked
+
+        return run
+
+    def test_without_affect_alone(self, modules, run, tmp_path, capsys):
+        assert run("--first-seed", "601", "--worlds", "3") == [(601, False), (602, False), (603, False)]
+        said = capsys.readouterr().out
+        assert said.index("world 3 of 3") < said.index("loso_stimulus")  # no score before all simulations are there
+        assert "The rule as a whole holds." in said
+        content = json.loads((tmp_path / "together.json").read_text())
+        rows = [modules.together.Unplanted(**entry) for entry in content["rows"]]
+        assert (content["first_seed"], content["worlds"]) == (601, 3)
+        assert rows[0].scores == pytest.approx([0.30, 0.34, 0.38])
+        words = _words(ElementTree.fromstring((tmp_path / "together.svg").read_text()))
+        assert "loso_stimulus, SEED" in words
+        assert "mean of 3 simulations" in words
+
+    @pytest.mark.parametrize("arguments", [("--worlds", "1"), ("--again", "FILE")])
+    def test_what_it_cannot_do(self, run, arguments, capsys):
+        with pytest.raises(SystemExit) as ended:
+            run(*arguments)
+        assert ended.value.code == 2
+        assert "--together: found" in capsys.readouterr().err
 
 
 def _words(tree):
