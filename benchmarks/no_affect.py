@@ -43,7 +43,7 @@ from no_affect_rows import (
     summary,
     table_of_repeated,
 )
-from no_affect_together import Unplanted, report, unplanted
+from no_affect_together import PEOPLE_ALONE, Scored, report, scored
 
 from eegpipe import across, datasets, forked
 from eegpipe import params as settings_file
@@ -271,16 +271,22 @@ def run_again(
 
 
 def run_together(
-    study: Study, count: int, methods: Sequence[str], params: Params, models: Path, cache: Path
-) -> list[Unplanted]:
-    """Without affect alone. Says nothing of the scores before all simulations are there."""
+    study: Study, count: int, methods: Sequence[str], params: Params, models: Path, cache: Path, *, affect: bool = False
+) -> list[Scored]:
+    """Only one of the two arms. Says nothing of the scores before all simulations are there."""
     scores: dict[Name, list[Score]] = {}
     for number in range(count):
         start = time.perf_counter()
-        for name, value in _arm(study, number, False, methods, params, models, cache):
+        for name, value in _arm(study, number, affect, methods, params, models, cache):
             scores.setdefault(name, []).append(value)
-        print(f"world {number + 1} of {count}: {time.perf_counter() - start:.0f} s", flush=True)
-    return unplanted(scores)
+        spent = time.perf_counter() - start
+        print(f"world {number + 1} of {count}, affect {affect}: {spent:.0f} s", flush=True)
+    return scored(scores)
+
+
+def leaking_people(study: Study) -> Study:
+    """Of ``study`` the data sets under protocols whose leak shows only with affect; maybe none."""
+    return replace(study, worlds=tuple(one for one in study.worlds if set(one.protocols or ()) & set(PEOPLE_ALONE)))
 
 
 def _arm(
@@ -329,10 +335,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     every = (*METHODS, *NETWORKS, SLOWEST)
     chosen = options.only or (every if options.every else METHODS + NETWORKS if options.networks else METHODS)
     if options.together:
-        together = run_together(study, options.worlds, chosen, params, options.models, options.cache)
-        print("\n" + report(together))
+        how = (options.worlds, chosen, params, options.models, options.cache)
+        together = run_together(study, *how)
+        people = leaking_people(study)
+        planted = run_together(people, *how, affect=True) if people.worlds else []
+        print("\n" + report(together, planted))
         if options.json:
-            _write_rows(options.json, together, study, options.worlds)
+            _write_rows(options.json, together, study, options.worlds, planted=[asdict(row) for row in planted])
         if options.figure:
             _write(options.figure, off_chance(together, options.worlds))
         return
@@ -383,13 +392,14 @@ def _simulated(study: Study) -> dict[str, Any]:
     return {world.dataset: dict(world.simulated) for world in study.worlds}
 
 
-def _write_rows(path: Path, rows: Iterable[Row | Repeated | Unplanted], study: Study, worlds: int) -> None:
+def _write_rows(path: Path, rows: Iterable[Row | Repeated | Scored], study: Study, worlds: int, **more: Any) -> None:
     content = {
         "worlds": worlds,
         "first_seed": study.first_seed,
         "confidence": CONFIDENCE,
         "simulated": _simulated(study),
         "rows": [asdict(row) for row in rows],
+        **more,
     }
     _write(path, json.dumps(content, indent=1) + "\n")
 

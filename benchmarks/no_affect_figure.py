@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from no_affect_rows import Row, grouped
-from no_affect_together import Unplanted, judged_protocols, judged_rows
+from no_affect_together import Scored, judged_protocols, judged_rows
 
 from eegpipe import datasets, svg
 
@@ -137,7 +137,7 @@ _OFF = """<style>
 </style>"""
 
 
-def off_chance(rows: Sequence[Unplanted], worlds: int) -> str:
+def off_chance(rows: Sequence[Scored], worlds: int) -> str:
     """``rows``: of ``no_affect.py --together``. Bar: mean over methods; rings: each method; dashed: chance."""
     protocols = judged_protocols(rows)
     singles = judged_rows(rows)

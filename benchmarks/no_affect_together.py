@@ -9,12 +9,14 @@ import numpy as np
 from measure import table
 from no_affect_rows import CONFIDENCE, ROUNDED, Name, Score, in_order, interval
 
+from eegpipe.protocols import PROTOCOLS
+
 PEOPLE_ALONE = ("emod_seedv",)  # what these leak says something of the labels only where affect is planted
 
 
 @dataclass(frozen=True)
-class Unplanted:
-    """One method under one protocol without affect.
+class Scored:
+    """One method under one protocol.
 
     guesses : chance of guesses
     scores, dealt : balanced accuracy of segments and the chance of the answers that were given, one each a simulation
@@ -80,25 +82,25 @@ class Judged:
         return not self.leak_free and self.protocol not in PEOPLE_ALONE
 
 
-def unplanted(scores: Mapping[Name, Sequence[Score]]) -> list[Unplanted]:
+def scored(scores: Mapping[Name, Sequence[Score]]) -> list[Scored]:
     """``scores``: one a simulation. What is leak free first, then in the order of data sets and protocols."""
     rows = [
-        Unplanted(*name, some[0].leak_free, some[0].chance, [one.value for one in some], [one.dealt for one in some])
+        Scored(*name, some[0].leak_free, some[0].chance, [one.value for one in some], [one.dealt for one in some])
         for name, some in scores.items()
     ]
     return in_order(rows)
 
 
-def judged_rows(rows: Sequence[Unplanted]) -> list[Judged]:
+def judged_rows(rows: Sequence[Scored]) -> list[Judged]:
     """Each row; intervals that all leak-free ones cover together with at least 95 % (Bonferroni)."""
     confidence = together(sum(row.leak_free for row in rows))
     return [_judged([row], confidence) for row in rows]
 
 
-def judged_protocols(rows: Sequence[Unplanted]) -> list[Judged]:
+def judged_protocols(rows: Sequence[Scored]) -> list[Judged]:
     """The mean over methods of each data set and protocol. Leak free: intervals for all of these together. With leaks:
     each by itself, for it is asked of every single one that it lies above."""
-    groups: dict[tuple[str, str], list[Unplanted]] = {}
+    groups: dict[tuple[str, str], list[Scored]] = {}
     for row in rows:
         groups.setdefault((row.dataset, row.protocol), []).append(row)
     confidence = together(sum(some[0].leak_free for some in groups.values()))
@@ -110,7 +112,7 @@ def together(count: int) -> float:
     return 1 - (1 - CONFIDENCE) / max(count, 1)
 
 
-def _judged(rows: Sequence[Unplanted], confidence: float) -> Judged:
+def _judged(rows: Sequence[Scored], confidence: float) -> Judged:
     first = rows[0]
     methods = tuple(row.method for row in rows)
     score = interval(np.mean([row.scores for row in rows], axis=0), confidence)
@@ -118,8 +120,33 @@ def _judged(rows: Sequence[Unplanted], confidence: float) -> Judged:
     return Judged(first.dataset, methods, first.protocol, first.leak_free, first.guesses, *score, *off)
 
 
-def holds(rows: Sequence[Unplanted]) -> bool:
-    """The whole rule."""
+@dataclass(frozen=True)
+class Gain:
+    """How much higher a protocol that leaks people is than its counterpart; affect planted, mean over methods."""
+
+    dataset: str
+    protocol: str
+    counterpart: str
+    gain: float
+    low: float
+    high: float
+
+
+def gains(planted: Sequence[Scored]) -> list[Gain]:
+    """``planted``: with affect. Intervals of 95 % over simulations."""
+    scores = {(row.dataset, row.method, row.protocol): np.asarray(row.scores) for row in planted}
+    found = []
+    for dataset, protocol in dict.fromkeys((row.dataset, row.protocol) for row in planted):
+        counterpart = PROTOCOLS[protocol].counterpart
+        if protocol in PEOPLE_ALONE and counterpart:
+            methods = [method for at, method, name in scores if (at, name) == (dataset, protocol)]
+            more = [scores[dataset, method, protocol] - scores[dataset, method, counterpart] for method in methods]
+            found.append(Gain(dataset, protocol, counterpart, *interval(np.mean(more, axis=0))))
+    return found
+
+
+def holds(rows: Sequence[Scored]) -> bool:
+    """The rule of what is measured without affect."""
     singles, protocols = judged_rows(rows), judged_protocols(rows)
     return (
         all(one.covers for one in (*singles, *protocols) if one.leak_free)
@@ -128,8 +155,9 @@ def holds(rows: Sequence[Unplanted]) -> bool:
     )
 
 
-def report(rows: Sequence[Unplanted]) -> str:
-    """The table of protocols, and in words what of the rule holds and which rows stand against it."""
+def report(rows: Sequence[Scored], planted: Sequence[Scored] = ()) -> str:
+    """The table of protocols, and in words what of the rule holds and which rows stand against it. ``planted``: for
+    :func:`gains`."""
     singles, protocols = judged_rows(rows), judged_protocols(rows)
     cells = [
         (
@@ -161,7 +189,7 @@ def report(rows: Sequence[Unplanted]) -> str:
         f"Leaking protocols whose mean lies above own chance, each by its interval: {_share(to_see, 'above')} "
         f"(without {', '.join(PEOPLE_ALONE)}).",
         f"Leaking rows that lie above own chance by the interval of the leak-free rows: {_share(leaking, 'above')}.",
-        f"The rule as a whole {'holds' if holds(rows) else 'does not hold'}.",
+        f"Without affect the rule {'holds' if holds(rows) else 'does not hold'}.",
     ]
     against = [(one, "own chance not covered") for one in (*free, *of_free) if not one.covers]
     against += [(one, "above guesses") for one in free if one.above_guesses]
@@ -170,6 +198,11 @@ def report(rows: Sequence[Unplanted]) -> str:
         method = one.methods[0] if len(one.methods) == 1 else f"mean of {len(one.methods)} methods"
         ends = f"{one.off_low:+.3f} to {one.off_high:+.3f}"
         lines.append(f"{why}: {method} on {one.dataset}, {one.protocol}, {one.off:+.3f} ({ends}).")
+    for found in gains(planted):
+        lines.append(
+            f"With affect {found.protocol} lies {found.gain:+.3f} ({found.low:+.3f} to {found.high:+.3f}) off "
+            f"{found.counterpart}, mean of the methods: {'above' if found.low > 0 else 'not above'} it."
+        )
     return "\n".join(lines)
 
 

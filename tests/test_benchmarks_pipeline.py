@@ -314,7 +314,7 @@ class TestAllRowsTogether:
                     shift = by if (method, protocol) in moved else 0.0
                     scores = 1 / 3 + off + shift + spread * noise
                     dealt = [1 / 3] * self.WORLDS
-                    rows.append(modules.together.Unplanted(dataset, method, protocol, leak_free, 1 / 3, scores, dealt))
+                    rows.append(modules.together.Scored(dataset, method, protocol, leak_free, 1 / 3, scores, dealt))
             return rows
 
         return make
@@ -327,7 +327,7 @@ class TestAllRowsTogether:
         assert "whose mean covers own chance, intervals for all together: 2 of 2" in words
         assert "each by its interval: 1 of 1 (without emod_seedv)" in words
         assert "by the interval of the leak-free rows: 3 of 6" in words
-        assert words.endswith("The rule as a whole holds.")
+        assert words.endswith("Without affect the rule holds.")
 
     def test_a_row_off_chance_breaks_it(self, modules, unplanted):
         for by in (0.1, -0.1):
@@ -362,7 +362,7 @@ class TestAllRowsTogether:
         for _ in range(300):
             scores = 0.5 + 0.05 * random.standard_normal((10, self.WORLDS))
             rows = [
-                modules.together.Unplanted("seed", f"{number}", "loso_stimulus", True, 0.5, row, [0.5] * self.WORLDS)
+                modules.together.Scored("seed", f"{number}", "loso_stimulus", True, 0.5, row, [0.5] * self.WORLDS)
                 for number, row in enumerate(scores)
             ]
             held += all(one.covers for one in modules.together.judged_rows(rows))
@@ -375,6 +375,11 @@ class TestAllRowsTogether:
 
         def arm(study, number, affect, *_):
             asked.append((study.first_seed + number, affect))
+            if affect:
+                assert [world.dataset for world in study.worlds] == ["seed_v"]
+                yield ("seed_v", "de", "emod_seedv"), modules.rows.Score(0.5 + 0.01 * number, False, 0.2, 0.2)
+                yield ("seed_v", "de", "emod_seedv_subject"), modules.rows.Score(0.4, True, 0.2, 0.2)
+                return
             yield ("seed", "de", "loso_stimulus"), modules.rows.Score(0.3 + 0.04 * number, True, 1 / 3, 1 / 3)
             yield ("seed", "de", "loso"), modules.rows.Score(0.6 + 0.01 * number, False, 1 / 3, 1 / 3)
 
@@ -389,13 +394,19 @@ class TestAllRowsTogether:
         return run
 
     def test_without_affect_alone(self, modules, run, tmp_path, capsys):
-        assert run("--first-seed", "601", "--worlds", "3") == [(601, False), (602, False), (603, False)]
+        assert run("--first-seed", "601", "--worlds", "3") == [
+            (seed, affect) for affect in (False, True) for seed in (601, 602, 603)
+        ]
         said = capsys.readouterr().out
-        assert said.index("world 3 of 3") < said.index("loso_stimulus")  # no score before all simulations are there
-        assert "The rule as a whole holds." in said
+        assert said.index("world 3 of 3, affect False") < said.index(
+            "loso_stimulus"
+        )  # no score before all simulations are there
+        assert "Without affect the rule holds." in said
+        assert "With affect emod_seedv lies +0.110 (+0.085 to +0.135) off emod_seedv_subject" in said
         content = json.loads((tmp_path / "together.json").read_text())
-        rows = [modules.together.Unplanted(**entry) for entry in content["rows"]]
+        rows = [modules.together.Scored(**entry) for entry in content["rows"]]
         assert (content["first_seed"], content["worlds"]) == (601, 3)
+        assert len(content["planted"]) == 2
         assert rows[0].scores == pytest.approx([0.30, 0.34, 0.38])
         words = _words(ElementTree.fromstring((tmp_path / "together.svg").read_text()))
         assert "loso_stimulus, SEED" in words
