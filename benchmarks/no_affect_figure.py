@@ -133,7 +133,7 @@ def _panel(rows: Sequence[Row], left: float, top: float, scale: svg.Scale) -> li
 
 _LABELS = 250.0
 _OFF = """<style>
-.mean{stroke:#333;fill:#333;stroke-width:3}.leaked{stroke:#b0391e;fill:#b0391e;stroke-width:3}.one{stroke:#999;fill:none}
+.mean{stroke:#333;fill:#333;stroke-width:3}.leaked{stroke:#b0391e;fill:#b0391e;stroke-width:3}.one{stroke:#888;fill:#fff}
 </style>"""
 
 
@@ -173,8 +173,8 @@ def off_chance(rows: Sequence[Scored], worlds: int) -> str:
                 style = "mean" if leak_free else "leaked"
                 of_it = [row.off for row in singles if (row.dataset, row.protocol) == (one.dataset, one.protocol)]
                 parts.append(svg.text(18, y, f"{one.protocol}, {name}"))
-                parts += [svg.marker(scale(off), y - 4, 3, shape=0, style="one") for off in of_it]
                 parts.append(svg.line(scale(one.off_low), y - 4, scale(one.off_high), y - 4, style=style))
+                parts += [svg.marker(scale(off), y - 4, 3, shape=0, style="one") for off in of_it]
                 parts.append(svg.marker(scale(one.off), y - 4, 3.5, shape=1, style=style))
     label = "Distance from chance without planted affect, one line a protocol"
     return _alone(svg.picture(_WIDTH, bottom + 38, parts, label=label))

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from eegpipe import datasets
 from eegpipe.errors import UsageProblem
 from eegpipe.protocols import PROTOCOLS, SplitSettings
 
@@ -367,6 +368,29 @@ class TestAllRowsTogether:
             ]
             held += all(one.covers for one in modules.together.judged_rows(rows))
         assert 0.93 <= held / 300 <= 0.99
+
+    def test_the_pages_say_what_the_study_found(self, modules):
+        content = json.loads((ROOT / "docs/no-affect-together.json").read_text())
+        rows, planted = ([modules.together.Scored(**entry) for entry in content[key]] for key in ("rows", "planted"))
+        assert (content["first_seed"], content["worlds"]) == (601, 10)
+        assert {len(row.scores) for row in (*rows, *planted)} == {10}
+        assert modules.together.holds(rows)
+        singles, protocols = modules.together.judged_rows(rows), modules.together.judged_protocols(rows)
+        pages = [" ".join((ROOT / page).read_text().split()) for page in ("docs/evaluation.md", "README.md")]
+        free = sum(one.leak_free for one in singles)
+        seen = [one for one in singles if not one.leak_free and one.above]
+        (people,) = modules.together.gains(planted)
+        for text in pages:
+            assert f"{free} of {free} leak-free rows cover" in text
+            assert f"{people.gain:.3f} ({people.low:.3f} to {people.high:.3f})" in text
+        assert f"{len(seen)} of the {len(singles) - free} leaking rows lie above own chance" in pages[0]
+        for one in protocols:
+            above = sum((row.dataset, row.protocol) == (one.dataset, one.protocol) and row.above for row in singles)
+            score, off = f"{one.score:.3f}", f"{one.off:.3f} ({one.off_low:.3f} to {one.off_high:.3f})"
+            name = datasets.get(one.dataset).title.split(":")[0]
+            assert f"| `{one.protocol}` | {name} | {len(one.methods)} | {score} | {off} | {above} |" in pages[0]
+        figure = modules.figure.off_chance(rows, content["worlds"])
+        assert (ROOT / "docs/no-affect-together.svg").read_text() == figure
 
     @pytest.fixture
     def run(self, modules, tmp_path, monkeypatch):
