@@ -31,8 +31,8 @@ class Score:
 
 
 @dataclass(frozen=True)
-class _OffChance:
-    """What a row and its repetition say without affect; Student's t over worlds, ends ``low`` and ``high``.
+class OffChance:
+    """What a row says without affect; Student's t over worlds, ends ``low`` and ``high``.
 
     chance : of guesses; ``off``: score minus the chance of the answers that were given, world by world
     """
@@ -60,7 +60,7 @@ class _OffChance:
 
 
 @dataclass(frozen=True)
-class Row(_OffChance):
+class Row(OffChance):
     """One method under one protocol over all worlds; balanced accuracy of segments.
 
     ``rise``: with affect minus without, world by world
@@ -74,7 +74,7 @@ class Row(_OffChance):
 
 
 @dataclass(frozen=True)
-class Repeated(_OffChance):
+class Repeated(OffChance):
     """A row that missed chance without affect, on other simulations. ``before``: its score on the first ones."""
 
     before: float
@@ -144,7 +144,7 @@ def repeated(missed: Sequence[Row], scores: Mapping[Name, Sequence[Score]]) -> l
 
 
 def _without(scores: Sequence[Score]) -> dict[str, float]:
-    """Score and distance from the chance of its answers, each with its interval; names of :class:`_OffChance`."""
+    """Score and distance from the chance of its answers, each with its interval; names of :class:`OffChance`."""
     values, dealt = (np.array([getattr(score, name) for score in scores]) for name in ("value", "dealt"))
     found = (*interval(values), *interval(values - dealt))
     names = ("without", "without_low", "without_high", "off", "off_low", "off_high")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from measure import table
-from no_affect_rows import CONFIDENCE, ROUNDED, Name, Score, in_order, interval
+from no_affect_rows import CONFIDENCE, ROUNDED, Name, OffChance, Score, in_order, interval
 
 from eegpipe.protocols import PROTOCOLS
 
@@ -37,29 +37,11 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What is held against chance, with the ends of its intervals.
+class Judged(OffChance):
+    """What is held against chance. ``methods``: how many; ``method`` is the one, or says that it is their mean."""
 
-    methods : one, or those whose mean this is
-    guesses : chance of guesses; ``off``: distance from the chance of the answers that were given
-    """
-
-    dataset: str
-    methods: tuple[str, ...]
-    protocol: str
     leak_free: bool
-    guesses: float
-    score: float
-    score_low: float
-    score_high: float
-    off: float
-    off_low: float
-    off_high: float
-
-    @property
-    def covers(self) -> bool:
-        """Whether the interval holds the chance of the answers."""
-        return self.off_low - ROUNDED <= 0 <= self.off_high + ROUNDED
+    methods: int
 
     @property
     def above(self) -> bool:
@@ -67,14 +49,9 @@ class Judged:
         return self.off_low > ROUNDED
 
     @property
-    def covers_guesses(self) -> bool:
-        """Whether the interval of the score holds the chance of guesses."""
-        return self.score_low - ROUNDED <= self.guesses <= self.score_high + ROUNDED
-
-    @property
     def above_guesses(self) -> bool:
         """Whether the interval of the score lies above the chance of guesses."""
-        return self.score_low > self.guesses + ROUNDED
+        return self.without_low > self.chance + ROUNDED
 
     @property
     def has_to_lie_above(self) -> bool:
@@ -113,11 +90,11 @@ def together(count: int) -> float:
 
 
 def _judged(rows: Sequence[Scored], confidence: float) -> Judged:
-    first = rows[0]
-    methods = tuple(row.method for row in rows)
+    first, count = rows[0], len(rows)
+    method = first.method if count == 1 else f"mean of {count} methods"
     score = interval(np.mean([row.scores for row in rows], axis=0), confidence)
     off = interval(np.mean([row.off for row in rows], axis=0), confidence)
-    return Judged(first.dataset, methods, first.protocol, first.leak_free, first.guesses, *score, *off)
+    return Judged(first.dataset, method, first.protocol, first.guesses, *score, *off, first.leak_free, count)
 
 
 @dataclass(frozen=True)
@@ -149,7 +126,7 @@ def holds(rows: Sequence[Scored]) -> bool:
     """The rule of what is measured without affect."""
     singles, protocols = judged_rows(rows), judged_protocols(rows)
     return (
-        all(one.covers for one in (*singles, *protocols) if one.leak_free)
+        all(one.covers_chance for one in (*singles, *protocols) if one.leak_free)
         and not any(one.above_guesses for one in singles if one.leak_free)
         and all(one.above for one in protocols if one.has_to_lie_above)
     )
@@ -164,11 +141,11 @@ def report(rows: Sequence[Scored], planted: Sequence[Scored] = ()) -> str:
             one.protocol,
             one.dataset,
             "yes" if one.leak_free else "no",
-            str(len(one.methods)),
-            f"{one.score:.3f}",
+            str(one.methods),
+            f"{one.without:.3f}",
             f"{one.off:+.3f}",
             f"{one.off_low:+.3f} to {one.off_high:+.3f}",
-            "chance" if one.covers else "above" if one.above else "below",
+            "chance" if one.covers_chance else "above" if one.above else "below",
         )
         for one in protocols
     ]
@@ -181,23 +158,23 @@ def report(rows: Sequence[Scored], planted: Sequence[Scored] = ()) -> str:
     lines = [
         table(head, cells),
         "",
-        f"Leak-free rows that cover own chance, intervals for all together: {_share(free, 'covers')}; "
+        f"Leak-free rows that cover own chance, intervals for all together: {_share(free, 'covers_chance')}; "
         f"that lie above guesses: {_share(free, 'above_guesses')}; that cover guesses: "
         f"{_share(free, 'covers_guesses')}. Half of these intervals reach less than "
         f"{np.median(halves):.3f} to either side.",
-        f"Leak-free protocols whose mean covers own chance, intervals for all together: {_share(of_free, 'covers')}.",
+        "Leak-free protocols whose mean covers own chance, intervals for all together: "
+        f"{_share(of_free, 'covers_chance')}.",
         f"Leaking protocols whose mean lies above own chance, each by its interval: {_share(to_see, 'above')} "
         f"(without {', '.join(PEOPLE_ALONE)}).",
         f"Leaking rows that lie above own chance by the interval of the leak-free rows: {_share(leaking, 'above')}.",
         f"Without affect the rule {'holds' if holds(rows) else 'does not hold'}.",
     ]
-    against = [(one, "own chance not covered") for one in (*free, *of_free) if not one.covers]
+    against = [(one, "own chance not covered") for one in (*free, *of_free) if not one.covers_chance]
     against += [(one, "above guesses") for one in free if one.above_guesses]
     against += [(one, "leaks, not above own chance") for one in to_see if not one.above]
     for one, why in against:
-        method = one.methods[0] if len(one.methods) == 1 else f"mean of {len(one.methods)} methods"
         ends = f"{one.off_low:+.3f} to {one.off_high:+.3f}"
-        lines.append(f"{why}: {method} on {one.dataset}, {one.protocol}, {one.off:+.3f} ({ends}).")
+        lines.append(f"{why}: {one.method} on {one.dataset}, {one.protocol}, {one.off:+.3f} ({ends}).")
     for found in gains(planted):
         lines.append(
             f"With affect {found.protocol} lies {found.gain:+.3f} ({found.low:+.3f} to {found.high:+.3f}) off "

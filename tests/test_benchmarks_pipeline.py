@@ -340,14 +340,14 @@ class TestAllRowsTogether:
         rows = unplanted([("emod", "loso_stimulus")], 0.1)
         moved = next(row for row in rows if (row.method, row.protocol) == ("emod", "loso_stimulus"))
         rows[rows.index(moved)] = replace(moved, dealt=[0.1 + 1 / 3] * self.WORLDS)
-        assert all(one.covers for one in modules.together.judged_rows(rows) if one.leak_free)
+        assert all(one.covers_chance for one in modules.together.judged_rows(rows) if one.leak_free)
         assert not modules.together.holds(rows)
         assert "above guesses: emod on seed, loso_stimulus" in modules.together.report(rows)
 
     def test_what_all_methods_of_a_protocol_share_breaks_it(self, modules, unplanted):
         """Less than a row by itself can show."""
         rows = unplanted([(method, "loso_stimulus") for method in ("de", "emod", "art")], 0.025)
-        assert all(one.covers for one in modules.together.judged_rows(rows) if one.leak_free)
+        assert all(one.covers_chance for one in modules.together.judged_rows(rows) if one.leak_free)
         assert not modules.together.holds(rows)
         assert "own chance not covered: mean of 3 methods on seed, loso_stimulus" in modules.together.report(rows)
 
@@ -366,7 +366,7 @@ class TestAllRowsTogether:
                 modules.together.Scored("seed", f"{number}", "loso_stimulus", True, 0.5, row, [0.5] * self.WORLDS)
                 for number, row in enumerate(scores)
             ]
-            held += all(one.covers for one in modules.together.judged_rows(rows))
+            held += all(one.covers_chance for one in modules.together.judged_rows(rows))
         assert 0.93 <= held / 300 <= 0.99
 
     def test_the_pages_say_what_the_study_found(self, modules):
@@ -386,9 +386,9 @@ class TestAllRowsTogether:
         assert f"{len(seen)} of the {len(singles) - free} leaking rows lie above own chance" in pages[0]
         for one in protocols:
             above = sum((row.dataset, row.protocol) == (one.dataset, one.protocol) and row.above for row in singles)
-            score, off = f"{one.score:.3f}", f"{one.off:.3f} ({one.off_low:.3f} to {one.off_high:.3f})"
+            score, off = f"{one.without:.3f}", f"{one.off:.3f} ({one.off_low:.3f} to {one.off_high:.3f})"
             name = datasets.get(one.dataset).title.split(":")[0]
-            assert f"| `{one.protocol}` | {name} | {len(one.methods)} | {score} | {off} | {above} |" in pages[0]
+            assert f"| `{one.protocol}` | {name} | {one.methods} | {score} | {off} | {above} |" in pages[0]
         figure = modules.figure.off_chance(rows, content["worlds"])
         assert (ROOT / "docs/no-affect-together.svg").read_text() == figure
 
